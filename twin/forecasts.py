@@ -1,0 +1,238 @@
+"""Forecasts: of the weather, of supply and of drainage. Each says when it was issued, for when, and what it rests on.
+
+All of them are frozen records of plain values, so that they can be archived as issued and replayed as known then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Rung(StrEnum):
+    """The rung of the weather ladder that a forecast stands on, best first."""
+
+    ENSEMBLE = "ensemble"
+    DETERMINISTIC = "deterministic"
+    LAST_GOOD = "last_good"
+    CLIMATOLOGY = "climatology"
+
+
+@dataclass(frozen=True, slots=True)
+class WeatherMember:
+    """One possible future: rain per interval and temperature. None is an unknown step, never zero."""
+
+    member: str
+    rain_mm: tuple[float | None, ...]
+    temperature_c: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WeatherEnsemble:
+    """A weather forecast for one gage (`"*"`: for every gage) on a regular grid of intervals.
+
+    Step i covers [valid_from + i * interval_s, valid_from + (i + 1) * interval_s).
+    `issued_at` is None where the provider states none; `available_at` is when h2twin got hold of it.
+    """
+
+    source: str
+    issued_at: datetime | None
+    available_at: datetime
+    gage_id: str
+    valid_from: datetime
+    interval_s: int
+    members: tuple[WeatherMember, ...]
+    rung: Rung = Rung.ENSEMBLE
+    synthetic: bool = False
+    attribution: str = ""
+
+    @property
+    def steps(self) -> int:
+        """The number of intervals of the longest member."""
+        return max((len(member.rain_mm) for member in self.members), default=0)
+
+    @property
+    def valid_to(self) -> datetime:
+        """The end of the last interval."""
+        return self.valid_from + timedelta(seconds=self.steps * self.interval_s)
+
+
+class RunKind(StrEnum):
+    """Which model a run was of."""
+
+    SUPPLY = "supply"
+    DRAINAGE = "drainage"
+
+
+class RunStatus(StrEnum):
+    """How a run ended."""
+
+    OK = "ok"
+    INSUFFICIENT = "insufficient"  # too few members to state probabilities
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a forecast rests on: enough to repeat it, and to judge it.
+
+    `state_basis` lists in words what the state at T0 was taken from (and what was missing).
+    """
+
+    model_id: str
+    model_hash: str
+    engine: str
+    state_at: datetime | None = None
+    state_basis: tuple[str, ...] = ()
+    weather_source: str = ""
+    weather_rung: Rung | None = None
+    weather_issued_at: datetime | None = None
+    weather_available_at: datetime | None = None
+    continuity_error_pct: float | None = None
+    inputs_hash: str = ""
+    warnings: tuple[str, ...] = ()
+    synthetic: bool = False
+
+
+class ShortageKind(StrEnum):
+    """Why a junction counts as out of supply. Connectivity is decided first: pipes stay full in EPANET."""
+
+    NO_SOURCE = "no_source"
+    LOW_PRESSURE = "low_pressure"
+    DEMAND_UNMET = "demand_unmet"
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedOutage:
+    """A junction that will be out of supply from `starts_at` to `ends_at` (None: beyond the horizon).
+
+    `cause_key` is the stable name of the one cause (for instance `tank_empty:T7`), `cause` says it in words with
+    times, for a person.
+    """
+
+    node_id: str
+    starts_at: datetime
+    ends_at: datetime | None
+    shortage: ShortageKind
+    cause_key: str
+    cause: str
+    min_pressure_m: float
+    delivered_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class TankOutlook:
+    """A tank's level now, when it will be empty or full (None: not within the horizon), and its level per step."""
+
+    tank_id: str
+    level_m: float
+    min_level_m: float
+    max_level_m: float
+    empty_at: datetime | None
+    full_at: datetime | None
+    level_series_m: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastSeries:
+    """Predicted values (SI) of one quantity of one element, one per `valid_at` of the forecast."""
+
+    element_type: str
+    element_id: str
+    quantity: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyForecast:
+    """The supply network from T0 on: outages, tanks, and the values at the sensors' places.
+
+    `valid_at` are the forecast's moments; every series and tank level has one value for each.
+    """
+
+    run_id: str
+    issued_at: datetime
+    valid_at: tuple[datetime, ...]
+    provenance: Provenance
+    required_pressure_m: float
+    outages: tuple[PredictedOutage, ...] = ()
+    tanks: tuple[TankOutlook, ...] = ()
+    series: tuple[ForecastSeries, ...] = ()
+    demand_m3: float = 0.0
+    delivered_m3: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFlood:
+    """What the ensemble says about one drainage node.
+
+    `probability` is flooding members over done members, None where too few members ended; percentiles are over all
+    done members, dry ones as 0; `onset_median` over flooding members only.
+    """
+
+    node_id: str
+    probability: float | None
+    onset_median: datetime | None
+    depth_p50_m: float
+    depth_p90_m: float
+    volume_p50_m3: float
+    volume_p90_m3: float
+
+
+@dataclass(frozen=True, slots=True)
+class FailedMember:
+    """A member that gave no answer, and why."""
+
+    member: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrainageForecast:
+    """The drainage network from T0 on, over the members of a weather ensemble."""
+
+    run_id: str
+    issued_at: datetime
+    valid_from: datetime
+    valid_to: datetime
+    status: RunStatus
+    provenance: Provenance
+    nodes: tuple[NodeFlood, ...] = ()
+    members_done: tuple[str, ...] = ()
+    members_failed: tuple[FailedMember, ...] = ()
+    rain_p50_mm: float = 0.0
+    rain_max_mm: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One attempt at a forecast: what came of it, or why nothing did. Failed runs are kept, never hidden."""
+
+    run_id: str
+    kind: RunKind
+    issued_at: datetime
+    status: RunStatus
+    wall_s: float
+    cause: str = ""
+    supply: SupplyForecast | None = None
+    drainage: DrainageForecast | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DrainageState:
+    """The drainage engine's saved state at `valid_at`.
+
+    `key` names what the bytes belong to (ordered ids, options, engine version): a state of another key is refused.
+    """
+
+    model_id: str
+    key: str
+    valid_at: datetime
+    content: bytes
+    continuity_error_pct: float | None = None
+    rain_mm: float = 0.0
+    cold: bool = False
+    flooded_m3: Mapping[str, float] = field(default_factory=dict)
+    """Water that left over the rim of each node during the update run that made this state (an observation)."""

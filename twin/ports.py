@@ -1,0 +1,513 @@
+"""What the outside must fulfil, as protocols. Use cases call these; adapters implement them; `api.bootstrap` joins both.
+
+Every port raises only errors of `twin.errors`: `UnavailableError` when the thing behind it is away,
+`StorageFullError` when it is full, `NotFoundError` for unknown ids. One contract suite per port (tests/contract) runs
+on every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+from twin.customers import Customer
+from twin.forecasts import DrainageForecast, DrainageState, Run, RunKind, SupplyForecast, WeatherEnsemble
+from twin.incidents import Incident, IncidentKind, IncidentState
+from twin.network import Network, NetworkKind
+from twin.notices import Notice, NoticeState, NoticeText
+from twin.readings import Reading, Sensor
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list and the cursor of the next (None: this was the last)."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None = None
+
+
+# --------------------------------------------------------------------------------------------------- readings
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """What became of a batch: newly stored, exact repeats absorbed, and readings whose key holds another value."""
+
+    stored: int
+    duplicates: int
+    conflicts: tuple[Reading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """How full a reading store is. `pending` readings are durable but not yet in the server behind a spool."""
+
+    readings: int
+    pending: int = 0
+    quarantined: int = 0
+
+
+class ReadingStore(Protocol):
+    """Keeps readings for ever, one per (sensor, observed_at)."""
+
+    def append(self, readings: Sequence[Reading]) -> AppendResult:
+        """Store a batch durably: when this returns, a crash loses none of it.
+
+        Same key and same raw value and unit: a duplicate, absorbed. Same key, another value: a conflict, the first
+        wins (also within the batch).
+        """
+        ...
+
+    def between(
+        self,
+        sensor_id: str,
+        start: datetime,
+        end: datetime,
+        *,
+        known_at: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[Reading]:
+        """Return readings with start <= observed_at < end in order of time, all qualities.
+
+        With `known_at`, only what had become available by then (available_at <= known_at).
+        """
+        ...
+
+    def latest(
+        self,
+        sensor_ids: Sequence[str],
+        *,
+        at: datetime,
+        known_at: datetime | None = None,
+        trusted_only: bool = True,
+    ) -> dict[str, Reading]:
+        """Return each sensor's newest reading with observed_at <= at; sensors without one are left out."""
+        ...
+
+    def stats(self) -> StoreStats:
+        """Return how many readings are kept."""
+        ...
+
+    def check(self) -> None:
+        """Return if the store answers and can be written; raise UnavailableError or StorageFullError if not."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections; what was appended stays durable."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------------- registry
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that could not become a reading, kept byte for byte with the reason."""
+
+    letter_id: int
+    received_at: datetime
+    topic: str
+    payload: bytes
+    reason: str
+    detail: str
+    times_seen: int = 1
+
+
+class DeadLetters(Protocol):
+    """The dead-letter table: unique per (topic, payload), counted when seen again."""
+
+    def bury(self, letters: Sequence[DeadLetter]) -> int:
+        """Keep letters durably (letter_id and times_seen of the arguments are ignored); return how many were new."""
+        ...
+
+    def dead_letters(self, *, limit: int = 100, cursor: str | None = None) -> Page[DeadLetter]:
+        """List letters, newest first."""
+        ...
+
+    def dead_letter(self, letter_id: int) -> DeadLetter:
+        """Return one letter or raise NotFoundError."""
+        ...
+
+    def count_dead_letters(self) -> int:
+        """Return the number of distinct letters."""
+        ...
+
+    def exhume(self, letter_id: int) -> None:
+        """Forget a letter after it was published again; raise NotFoundError if it is unknown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what to which thing, when."""
+
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key as kept: never the secret, only its salted hash."""
+
+    key_id: str
+    name: str
+    role: str
+    secret_hash: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model's input file as imported."""
+
+    kind: NetworkKind
+    name: str
+    sha256: str
+    content: bytes
+    imported_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A sign of life of one role: when, whether it is well, and facts for `/readyz` and `/metrics`."""
+
+    role: str
+    at: datetime
+    ok: bool
+    detail: str = ""
+    figures: Mapping[str, float] | None = None
+
+
+class SensorRegistry(Protocol):
+    """The sensors that are known here."""
+
+    def upsert_sensors(self, sensors: Sequence[Sensor]) -> None:
+        """Add or replace sensors, all or none."""
+        ...
+
+    def sensors(self) -> dict[str, Sensor]:
+        """Return all sensors by id, in order of id."""
+        ...
+
+
+class CustomerRegistry(Protocol):
+    """The customers and their connections."""
+
+    def upsert_customers(self, customers: Sequence[Customer]) -> None:
+        """Add or replace customers by connection_id, all or none."""
+        ...
+
+    def customers(self) -> list[Customer]:
+        """Return all customers in order of connection_id."""
+        ...
+
+
+class IncidentLog(Protocol):
+    """Incidents, open and closed."""
+
+    def save_incidents(self, incidents: Sequence[Incident]) -> None:
+        """Add or replace incidents by id, all or none."""
+        ...
+
+    def incident(self, incident_id: str) -> Incident:
+        """Return one incident or raise NotFoundError."""
+        ...
+
+    def open_incidents(self) -> list[Incident]:
+        """Return every incident that is not closed, oldest first."""
+        ...
+
+    def incidents(
+        self,
+        *,
+        kind: IncidentKind | None = None,
+        state: IncidentState | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Incident]:
+        """List incidents by opened_at (start inclusive, end exclusive), newest first."""
+        ...
+
+    def count_incidents(self) -> dict[str, int]:
+        """Return the number of incidents ever opened, by kind."""
+        ...
+
+
+class NoticeLog(Protocol):
+    """Notices in every state."""
+
+    def save_notice(self, notice: Notice) -> None:
+        """Add or replace one notice."""
+        ...
+
+    def notice(self, notice_id: str) -> Notice:
+        """Return one notice or raise NotFoundError."""
+        ...
+
+    def notices_of(self, incident_id: str) -> list[Notice]:
+        """Return the notices of an incident, oldest first."""
+        ...
+
+    def notices(
+        self, *, states: Sequence[NoticeState] | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[Notice]:
+        """List notices by created_at, newest first."""
+        ...
+
+    def count_notices(self) -> dict[str, int]:
+        """Return the number of notices by state."""
+        ...
+
+
+class ForecastArchive(Protocol):
+    """Every run as issued, failed ones included."""
+
+    def save_run(self, run: Run) -> None:
+        """Keep a run; its id is new."""
+        ...
+
+    def latest_run(self, kind: RunKind, *, good_only: bool, issued_by: datetime | None = None) -> Run | None:
+        """Return the newest run of a kind (issued_at <= issued_by), or None. Good is any status but failed."""
+        ...
+
+    def runs(
+        self,
+        kind: RunKind,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Run]:
+        """List runs by issued_at, newest first."""
+        ...
+
+    def run(self, run_id: str) -> Run:
+        """Return one run or raise NotFoundError."""
+        ...
+
+    def count_runs(self) -> dict[str, int]:
+        """Return the number of good forecasts by kind."""
+        ...
+
+
+class WeatherArchive(Protocol):
+    """Every weather forecast that was ever got hold of."""
+
+    def save_weather(self, ensemble: WeatherEnsemble) -> None:
+        """Keep a weather forecast; saving the same (source, gage, issued_at, available_at) again changes nothing."""
+        ...
+
+    def latest_weather(self, *, known_at: datetime, gage_id: str | None = None) -> WeatherEnsemble | None:
+        """Return the newest forecast that was available by `known_at`, or None."""
+        ...
+
+
+class StateArchive(Protocol):
+    """Saved engine states."""
+
+    def save_state(self, state: DrainageState) -> None:
+        """Keep a state; older ones beyond the newest few of its model may be dropped."""
+        ...
+
+    def latest_state(self, model_id: str, key: str, *, by: datetime) -> DrainageState | None:
+        """Return the newest state of exactly this key with valid_at <= by, or None."""
+        ...
+
+
+class ModelFiles(Protocol):
+    """The model files in use, one per kind; older ones are kept by hash."""
+
+    def save_model_file(self, file: ModelFile) -> None:
+        """Make `file` the one in use for its kind."""
+        ...
+
+    def model_file(self, kind: NetworkKind) -> ModelFile | None:
+        """Return the file in use, or None if none was imported."""
+        ...
+
+
+class KeyStore(Protocol):
+    """API keys."""
+
+    def save_key(self, key: ApiKey) -> None:
+        """Add or replace a key by id."""
+        ...
+
+    def key(self, key_id: str) -> ApiKey | None:
+        """Return the key or None."""
+        ...
+
+    def keys(self) -> list[ApiKey]:
+        """Return all keys in order of creation."""
+        ...
+
+
+class AuditLog(Protocol):
+    """What was done by whom; only ever added to."""
+
+    def record(self, entry: AuditEntry) -> None:
+        """Add an entry."""
+        ...
+
+    def audit_entries(self, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
+        """List entries, newest first."""
+        ...
+
+
+class Coordination(Protocol):
+    """What the roles of one installation need to know of each other."""
+
+    def acquire_lease(self, name: str, holder: str, *, ttl_s: float, now: datetime) -> bool:
+        """Take or prolong a lease; False while another holder's has not run out."""
+        ...
+
+    def release_lease(self, name: str, holder: str) -> None:
+        """Give a lease back; nothing happens if another holds it."""
+        ...
+
+    def beat(self, beat: Beat) -> None:
+        """Leave a sign of life (the newest per role is kept)."""
+        ...
+
+    def beats(self) -> dict[str, Beat]:
+        """Return the newest sign of life of each role."""
+        ...
+
+
+class Registry(
+    DeadLetters,
+    SensorRegistry,
+    CustomerRegistry,
+    IncidentLog,
+    NoticeLog,
+    ForecastArchive,
+    WeatherArchive,
+    StateArchive,
+    ModelFiles,
+    KeyStore,
+    AuditLog,
+    Coordination,
+    Protocol,
+):
+    """Everything relational, in one database. Use cases ask for the narrow ports above, not for this."""
+
+    def check(self) -> None:
+        """Return if the database answers and can be written; raise UnavailableError or StorageFullError if not."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------- outside
+
+
+class WeatherSource(Protocol):
+    """A provider of weather forecasts."""
+
+    @property
+    def name(self) -> str:
+        """The provider's name, as shown on forecasts."""
+        ...
+
+    def fetch(self, *, now: datetime) -> WeatherEnsemble:
+        """Return the newest forecast known at `now`, or raise UnavailableError / InputError with the cause."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyRequest:
+    """What a supply run is made from. Every reading is trusted and was known at `issued_at`.
+
+    `latest` holds each sensor's newest reading, `history` the readings of the last days in order of time.
+    `horizon_s` counts from `issued_at`; `required_pressure_m` is the service pressure.
+    """
+
+    run_id: str
+    issued_at: datetime
+    sensors: Mapping[str, Sensor]
+    latest: Mapping[str, Reading]
+    history: Mapping[str, Sequence[Reading]]
+    horizon_s: int = 48 * 3600
+    required_pressure_m: float = 10.0
+
+
+class SupplyModel(Protocol):
+    """A model of the supply network that runs apart from this process and cannot take it down."""
+
+    @property
+    def network(self) -> Network:
+        """The network's nodes and links."""
+        ...
+
+    def run(self, request: SupplyRequest) -> SupplyForecast:
+        """Return the look-ahead from T0, or raise ModelError with the cause."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRain:
+    """Rain that fell: `rain_mm[i]` in the `interval_s` seconds ending at `valid_from + (i + 1) * interval_s`.
+
+    `missing` counts the intervals without a trusted reading, which stand as 0.
+    """
+
+    gage_id: str
+    valid_from: datetime
+    interval_s: int
+    rain_mm: tuple[float, ...]
+    missing: int = 0
+
+
+class DrainageModel(Protocol):
+    """A model of the drainage network that runs apart from this process and cannot take it down."""
+
+    @property
+    def network(self) -> Network:
+        """The network's nodes and links."""
+        ...
+
+    @property
+    def model_id(self) -> str:
+        """The model's name."""
+        ...
+
+    @property
+    def state_key(self) -> str:
+        """The key that a saved state must carry to be used with this model."""
+        ...
+
+    def update(
+        self, state: DrainageState | None, *, start: datetime, end: datetime, rain: Sequence[ObservedRain]
+    ) -> DrainageState:
+        """Run observed rain from `start` (the state's time; cold without a state) to `end`; raise ModelError."""
+        ...
+
+    def forecast(
+        self, state: DrainageState, ensemble: WeatherEnsemble, *, run_id: str, horizon_s: int
+    ) -> DrainageForecast:
+        """Run every member from the state's time on, or raise ModelError if none can be run at all."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------------- going out
+
+
+class NoticeWriter(Protocol):
+    """Writes the words of a notice in every language offered."""
+
+    def write(self, incident: Incident, *, all_clear: bool) -> Mapping[str, NoticeText]:
+        """Return {language: NoticeText} for the incident as it stands."""
+        ...

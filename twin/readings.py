@@ -1,0 +1,141 @@
+"""Sensors and what they say.
+
+A reading is frozen: what was measured, when it was true, when we learned it, how far it can be trusted and why,
+and what exactly arrived. The raw value and unit are never lost, whatever a check thinks of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from twin.units import Quantity, si_unit, to_si
+
+
+class Kind(StrEnum):
+    """How a measured quantity behaves over time."""
+
+    INSTANT = "instant"
+    TOTAL = "total"
+    TOTAL_INCREASING = "total_increasing"  # a meter: a drop means a reset, never negative use
+
+
+class ElementType(StrEnum):
+    """What kind of model element a sensor sits on."""
+
+    NODE = "node"
+    LINK = "link"
+    SUBCATCHMENT = "subcatchment"
+    GAGE = "gage"
+    NONE = "none"
+
+
+class Quality(StrEnum):
+    """How far a reading can be trusted. Only GOOD and ESTIMATED values reach models and KPIs."""
+
+    GOOD = "good"
+    SUSPECT = "suspect"
+    BAD = "bad"
+    ESTIMATED = "estimated"
+
+
+TRUSTED = frozenset({Quality.GOOD, Quality.ESTIMATED})
+
+
+class Reason(StrEnum):
+    """Why a reading is not simply good."""
+
+    OUT_OF_RANGE = "out_of_range"
+    FLAT_LINE = "flat_line"
+    RATE_OF_CHANGE = "rate_of_change"
+    LATE = "late"
+    EARLY = "early"  # the sensor's clock is ahead of ours: the value is from the future
+    CLOCK_SKEW = "clock_skew"
+    COUNTER_RESET = "counter_reset"
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """A device that measures one quantity at one place.
+
+    `low` and `high` are the plausible limits in the SI unit of the quantity; `unit` is the unit that messages are
+    in when they name none.
+    """
+
+    sensor_id: str
+    quantity: Quantity
+    kind: Kind = Kind.INSTANT
+    unit: str = ""
+    element_type: ElementType = ElementType.NONE
+    element_id: str = ""
+    district: str = ""
+    expected_every_s: float = 300.0
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def unit_received(self) -> str:
+        """The unit of messages that name none."""
+        return self.unit or si_unit(self.quantity)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of one sensor, in the SI unit of its quantity."""
+
+    sensor_id: str
+    observed_at: datetime
+    available_at: datetime
+    value: float
+    unit: str
+    raw_value: float
+    raw_unit: str
+    quality: Quality = Quality.GOOD
+    reasons: tuple[str, ...] = ()
+    seq: int | None = None
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether models and KPIs may use the value."""
+        return self.quality in TRUSTED
+
+    @property
+    def key(self) -> tuple[str, datetime]:
+        """What makes a reading unique: the sensor and the moment the value was true."""
+        return (self.sensor_id, self.observed_at)
+
+
+def reading_from_raw(
+    sensor: Sensor,
+    *,
+    observed_at: datetime,
+    available_at: datetime,
+    raw_value: float,
+    raw_unit: str | None = None,
+    seq: int | None = None,
+) -> Reading:
+    """Make a reading in SI from what a sensor sent.
+
+    Raises:
+        InputError: If the value is not finite.
+        UnknownUnitError: If the unit is not in the table.
+        WrongDimensionError: If the unit does not measure the sensor's quantity.
+    """
+    unit = raw_unit or sensor.unit_received
+    return Reading(
+        sensor_id=sensor.sensor_id,
+        observed_at=observed_at,
+        available_at=available_at,
+        value=to_si(raw_value, unit, sensor.quantity),
+        unit=si_unit(sensor.quantity),
+        raw_value=raw_value,
+        raw_unit=unit,
+        seq=seq,
+    )
+
+
+def trusted(readings: Iterable[Reading]) -> list[Reading]:
+    """Keep the readings that models and KPIs may use."""
+    return [reading for reading in readings if reading.is_trusted]
