@@ -1,0 +1,1 @@
+"""What goes out, and the only place that wires the packages together."""

@@ -1,0 +1,1 @@
+"""What comes in: readings over MQTT and from files, weather forecasts."""

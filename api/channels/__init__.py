@@ -1,0 +1,1 @@
+"""Ways a notice leaves the house: CAP, Atom, JSON, and the words themselves."""

@@ -1,0 +1,1 @@
+"""One file a payload format: bytes and topic in, raw readings out."""

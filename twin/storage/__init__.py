@@ -1,0 +1,1 @@
+"""The memory: adapters of the store ports. Imported by `api.bootstrap` and tests only."""
