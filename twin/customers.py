@@ -41,9 +41,7 @@ class Customer:
 def customers_at(customers: Iterable[Customer], node_ids: Collection[str]) -> list[Customer]:
     """Return exactly the customers connected to one of `node_ids`, ordered by connection."""
     wanted = frozenset(node_ids)
-    return sorted(
-        (customer for customer in customers if customer.node_id in wanted), key=lambda c: c.connection_id
-    )
+    return sorted((customer for customer in customers if customer.node_id in wanted), key=lambda c: c.connection_id)
 
 
 PUBLIC_COUNT_FLOOR = 15

@@ -106,9 +106,7 @@ def step(notice: Notice, to: NoticeState, *, now: datetime, by: str) -> Notice:
     allowed = _STEPS[notice.state]
     if to not in allowed:
         names = ", ".join(sorted(allowed)) or "none"
-        raise ConflictError(
-            f"notice {notice.notice_id} is {notice.state}; it cannot become {to} (allowed: {names})"
-        )
+        raise ConflictError(f"notice {notice.notice_id} is {notice.state}; it cannot become {to} (allowed: {names})")
     moved = replace(notice, state=to, updated_at=now)
     if to is NoticeState.APPROVED:
         return replace(moved, approved_by=by)

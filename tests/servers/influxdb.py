@@ -28,7 +28,9 @@ class Influx:
 
 def find() -> str | None:
     """Return influxd's path (on PATH, or where .ci/install-influxd keeps it), or None."""
-    cache = Path(os.environ.get("H2TWIN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "h2twin")
+    cache = Path(
+        os.environ.get("H2TWIN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "h2twin"
+    )
     built = sorted(cache.glob("influxd-v2.*"))
     return shutil.which("influxd") or (str(built[-1]) if built else None)
 

@@ -37,11 +37,14 @@ def wait_until(ready: Callable[[], bool], *, within_s: float = 30.0, what: str =
 
 
 @contextmanager
-def running(command: Sequence[str], *, log: Path, ready: Callable[[], bool], **popen: object) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: Sequence[str], *, log: Path, ready: Callable[[], bool], **popen: object
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server for the length of the block; its output goes to `log`."""
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **popen)  # type: ignore[call-overload]
         try:
+
             def started() -> bool:
                 if process.poll() is not None:
                     raise RuntimeError(f"{command[0]} ended with {process.returncode}: {log.read_text()[-2000:]}")
