@@ -1,4 +1,4 @@
-"""What the outside must fulfil, as protocols. Use cases call these; adapters implement them; `api.bootstrap` joins both.
+"""What the outside must fulfil, as protocols: use cases call them, adapters implement them, `api.bootstrap` joins both.
 
 Every port raises only errors of `twin.errors`: `UnavailableError` when the thing behind it is away,
 `StorageFullError` when it is full, `NotFoundError` for unknown ids. One contract suite per port (tests/contract) runs

@@ -24,7 +24,10 @@ def find() -> str | None:
 
 @contextmanager
 def postgres(folder: Path, *, port: int | None = None) -> Iterator[str]:
-    """Run a server with an empty database; yield its SQLAlchemy URL. PostgreSQL refuses to run as root, so root drops to its user."""
+    """Run a server with an empty database; yield its SQLAlchemy URL.
+
+    PostgreSQL refuses to run as root, so root drops to its user.
+    """
     port = port or free_port()
     programs = Path(find() or "/usr/bin")
     data = folder / "pgdata"

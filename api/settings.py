@@ -1,0 +1,154 @@
+"""Every setting of h2twin, and the only place that reads the environment.
+
+All names start with `TWIN_`; an unknown one is refused, so that a typing error is not a silent default. Secrets are
+never printed, and secrets that everybody knows are refused outside the demo.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from twin.errors import ConfigError
+from twin.incidents import IncidentKind
+
+PREFIX = "TWIN_"
+KNOWN_DEFAULT_SECRETS = frozenset(
+    {"", "admin", "changeme", "change-me", "default", "h2twin", "password", "secret", "token", "my-super-secret-token"}
+)
+
+
+class Settings(BaseSettings):
+    """The settings of one installation; each field is the environment variable `TWIN_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    data_dir: Path = Field(Path("h2twin-data"), description="Folder of everything that is kept.")
+    timezone: str = Field("Europe/Lisbon", description="Zone of the times shown to people.")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
+
+    mqtt_url: SecretStr | None = Field(
+        None, description="Broker, mqtt[s]://user:password@host:port; without it the embedded broker is started."
+    )
+    mqtt_client_id: str = Field("h2twin-ingest", description="Fixed id of the ingester's persistent session.")
+    mqtt_port: int = Field(1883, ge=0, le=65535, description="Port of the embedded broker; 0 picks a free one.")
+    mappings: Path | None = Field(None, description="TOML file that maps other payloads to sensors.")
+
+    influx_url: str | None = Field(None, description="InfluxDB 2; without it readings are kept in SQLite.")
+    influx_org: str = Field("h2twin", description="Organisation in InfluxDB.")
+    influx_bucket: str = Field("h2twin", description="Bucket in InfluxDB.")
+    influx_token: SecretStr | None = Field(None, description="Token with read and write access to the bucket.")
+    database_url: SecretStr | None = Field(
+        None, description="Registry database, postgresql+psycopg://…; without it SQLite in the data folder."
+    )
+
+    cycle_s: float = Field(300.0, gt=0, description="Seconds from one forecast to the next.")
+    supply_horizon_h: float = Field(48.0, gt=0, le=24 * 14, description="Hours that the supply model looks ahead.")
+    drainage_horizon_h: float = Field(24.0, gt=0, le=24 * 14, description="Hours that the drainage model looks ahead.")
+    required_pressure_m: float = Field(10.0, gt=0, description="Service pressure below which supply counts as cut.")
+    flood_probability: float = Field(0.3, gt=0, le=1, description="Probability from which a flood is an incident.")
+    workers: int = Field(2, ge=1, le=256, description="Engine processes.")
+    engine_time_limit_s: float = Field(120.0, gt=0, description="A model run that takes longer is ended and failed.")
+    engine_memory_mb: int = Field(2048, ge=256, description="Memory that an engine process may use.")
+
+    weather: str = Field(
+        "none",
+        pattern="^(none|open_meteo|met_norway|files)$",
+        description="Provider of forecasts; with none, climatology is used and labelled as such.",
+    )
+    weather_latitude: float | None = Field(None, ge=-90, le=90, description="Where the forecast is for.")
+    weather_longitude: float | None = Field(None, ge=-180, le=180, description="Where the forecast is for.")
+    weather_files: Path | None = Field(None, description="Folder of weather ensembles in the internal JSON.")
+    weather_user_agent: str = Field("", description="Who asks, with a contact; MET Norway requires it.")
+    open_meteo_url: str = Field("https://api.open-meteo.com", description="Open-Meteo forecasts.")
+    open_meteo_ensemble_url: str = Field("https://ensemble-api.open-meteo.com", description="Open-Meteo ensembles.")
+    open_meteo_key: SecretStr | None = Field(None, description="Key of a commercial Open-Meteo plan.")
+    met_norway_url: str = Field("https://api.met.no", description="MET Norway's locationforecast.")
+
+    notice_auto_publish: Annotated[frozenset[IncidentKind], NoDecode] = Field(
+        frozenset(), description="Kinds of incidents whose notices go out without a person, comma-separated."
+    )
+    notice_sender: str = Field("h2twin@localhost", description="CAP sender: an address that names the utility.")
+    public_url: str = Field("http://127.0.0.1:8000", description="Address of the public pages, for links in notices.")
+
+    @field_validator("notice_auto_publish", mode="before")
+    @classmethod
+    def _split_kinds(cls, value: object) -> object:
+        return frozenset(filter(None, value.split(","))) if isinstance(value, str) else value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value!r} is not a zone of the IANA database, such as Europe/Lisbon") from error
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of the times shown to people."""
+        return ZoneInfo(self.timezone)
+
+
+def load_settings(**given: object) -> Settings:
+    """Read the environment; `given` (from the command line) wins over it, None meaning not given.
+
+    Raises:
+        ConfigError: If a variable is unknown or a value is not acceptable; each is named with the rule.
+    """
+    unknown = sorted(
+        name
+        for name in os.environ
+        if name.startswith(PREFIX) and name[len(PREFIX) :].lower() not in Settings.model_fields
+    )
+    if unknown:
+        raise ConfigError(f"unknown setting {', '.join(unknown)}; `h2twin settings` lists the known ones")
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        faults = "; ".join(f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors(include_url=False))
+        raise ConfigError(f"settings: {faults}") from error
+    _refuse_halves(settings)
+    _refuse_known_secrets(settings)
+    return settings
+
+
+def _refuse_halves(settings: Settings) -> None:
+    if settings.influx_url and settings.influx_token is None:
+        raise ConfigError("TWIN_INFLUX_URL is set but TWIN_INFLUX_TOKEN is not")
+    if settings.weather in {"open_meteo", "met_norway"} and None in (
+        settings.weather_latitude,
+        settings.weather_longitude,
+    ):
+        raise ConfigError(f"TWIN_WEATHER={settings.weather} needs TWIN_WEATHER_LATITUDE and TWIN_WEATHER_LONGITUDE")
+    if settings.weather == "met_norway" and not settings.weather_user_agent:
+        raise ConfigError("TWIN_WEATHER=met_norway needs TWIN_WEATHER_USER_AGENT (who asks, with a contact)")
+    if settings.weather == "files" and settings.weather_files is None:
+        raise ConfigError("TWIN_WEATHER=files needs TWIN_WEATHER_FILES")
+
+
+def _refuse_known_secrets(settings: Settings) -> None:
+    for name in ("influx_token", "open_meteo_key"):
+        secret = getattr(settings, name)
+        if secret is not None and secret.get_secret_value().lower() in KNOWN_DEFAULT_SECRETS:
+            raise ConfigError(f"{PREFIX}{name.upper()} is a secret that everybody knows; set one of your own")
+    for name in ("mqtt_url", "database_url"):
+        url = getattr(settings, name)
+        password = _password(url.get_secret_value()) if url is not None else None
+        if password is not None and password.lower() in KNOWN_DEFAULT_SECRETS:
+            raise ConfigError(
+                f"the password in {PREFIX}{name.upper()} is one that everybody knows; set one of your own"
+            )
+
+
+def _password(url: str) -> str | None:
+    from urllib.parse import unquote, urlsplit
+
+    password = urlsplit(url).password
+    return None if password is None else unquote(password)
