@@ -231,6 +231,8 @@ class DrainageState:
     key: str
     valid_at: datetime
     content: bytes
+    available_at: datetime | None = None
+    """When the state was made: rain that became known later is not in it. None while it is not kept."""
     continuity_error_pct: float | None = None
     rain_mm: float = 0.0
     cold: bool = False
