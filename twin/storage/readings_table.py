@@ -1,0 +1,212 @@
+"""The table of readings in SQLite: one row per (series, time), and the questions asked of it.
+
+Sensor ids and repeated words (units, reasons) are kept once and referred to by number. Everything here runs inside a
+transaction that the caller holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from twin.errors import InputError
+from twin.ports import AppendResult
+from twin.readings import TRUSTED, Reading
+from twin.storage.readings_file import Session
+from twin.storage.readings_rows import (
+    QUALITIES,
+    QUALITY_CODES,
+    from_microseconds,
+    is_storable,
+    reasons_to_text,
+    require_exact,
+    text_to_reasons,
+    to_microseconds,
+)
+
+WORDS_LAYOUT = "CREATE TABLE word (word INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)"
+SERIES_LAYOUT = "CREATE TABLE series (series INTEGER PRIMARY KEY, sensor_id TEXT NOT NULL UNIQUE)"
+READING_COLUMNS = """
+    series INTEGER NOT NULL, time INTEGER NOT NULL, available INTEGER NOT NULL,
+    value REAL NOT NULL, unit INTEGER NOT NULL, raw_value REAL NOT NULL, raw_unit INTEGER NOT NULL,
+    quality INTEGER NOT NULL, reasons INTEGER NOT NULL, seq INTEGER
+"""
+
+_INSERT = """
+    INSERT INTO reading (series, time, available, value, unit, raw_value, raw_unit, quality, reasons, seq)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+_SELECT = "SELECT time, available, value, unit, raw_value, raw_unit, quality, reasons, seq FROM reading"
+_TRUSTED_CODES = ", ".join(str(QUALITY_CODES[quality]) for quality in sorted(TRUSTED))
+
+Row = tuple[Any, ...]
+
+
+def insert(session: Session, readings: Sequence[Reading]) -> AppendResult:
+    """Insert what is new; tell exact repeats from conflicts by what the table holds afterwards. The first wins."""
+    if not readings:
+        return AppendResult(0, 0)
+    rows = [_row(session, reading) for reading in readings]
+    stored = session.connection.executemany(_INSERT, rows).rowcount
+    if stored == len(rows):
+        return AppendResult(stored, 0)
+    conflicts = tuple(
+        reading for reading, row in zip(readings, rows, strict=True) if _held_raw(session, row) != (row[5], row[6])
+    )
+    return AppendResult(stored, len(rows) - stored - len(conflicts), conflicts)
+
+
+def between(
+    session: Session,
+    sensor_id: str,
+    start: datetime,
+    end: datetime,
+    *,
+    known_at: datetime | None = None,
+    limit: int | None = None,
+) -> list[Reading]:
+    """Return readings with start <= observed_at < end in order of time, as `ReadingStore.between`."""
+    bounds = [to_microseconds(start), to_microseconds(end)]
+    series = series_of(session, sensor_id)
+    if series is None:
+        return []
+    known, known_bound = _known(known_at)
+    rows = session.connection.execute(
+        f"{_SELECT} WHERE series = ? AND time >= ? AND time < ?{known} ORDER BY time LIMIT ?",
+        (series, *bounds, *known_bound, -1 if limit is None else limit),
+    ).fetchall()
+    return [_reading(session, sensor_id, row) for row in rows]
+
+
+def latest(
+    session: Session,
+    sensor_ids: Iterable[str],
+    *,
+    at: datetime,
+    known_at: datetime | None = None,
+    trusted_only: bool = True,
+) -> dict[str, Reading]:
+    """Return each sensor's newest reading with observed_at <= at, as `ReadingStore.latest`."""
+    known, known_bound = _known(known_at)
+    trust = f" AND quality IN ({_TRUSTED_CODES})" if trusted_only else ""
+    question = f"{_SELECT} WHERE series = ? AND time <= ?{known}{trust} ORDER BY time DESC LIMIT 1"
+    moment = to_microseconds(at)
+    found = {}
+    for sensor_id in sensor_ids:
+        series = series_of(session, sensor_id)
+        row = series and session.connection.execute(question, (series, moment, *known_bound)).fetchone()
+        if row:
+            found[sensor_id] = _reading(session, sensor_id, row)
+    return found
+
+
+def rows_where(session: Session, condition: str, values: Sequence[object] = ()) -> Iterator[tuple[int, Reading]]:
+    """Yield (series, reading) for the rows that fulfil an SQL condition of this package's own making."""
+    names: dict[int, str] = {}
+    question = _SELECT.replace("SELECT", "SELECT series,", 1)
+    for series, *row in session.connection.execute(f"{question} {condition}", tuple(values)).fetchall():
+        if series not in names:
+            names[series] = _sensor_of(session, series)
+        yield series, _reading(session, names[series], row)
+
+
+def series_of(session: Session, sensor_id: str) -> int | None:
+    """Return the sensor's number, or None if nothing was ever stored of it."""
+    series = session.series.get(sensor_id)
+    if series is None and is_storable(sensor_id):
+        row = session.connection.execute("SELECT series FROM series WHERE sensor_id = ?", (sensor_id,)).fetchone()
+        if row:
+            series = session.series[sensor_id] = int(row[0])
+    return series
+
+
+def make_series(session: Session, sensor_id: str) -> int:
+    """Return the sensor's number, giving it one if it is new."""
+    series = series_of(session, sensor_id)
+    if series is None:
+        _require_storable(sensor_id)
+        series = session.connection.execute("INSERT INTO series (sensor_id) VALUES (?)", (sensor_id,)).lastrowid
+        assert series is not None  # an INSERT that did not raise has a row id
+        session.series[sensor_id] = series
+    return series
+
+
+def prepared(readings: Sequence[Reading]) -> None:
+    """Check a batch before any lock is taken: one bad reading refuses the batch, and nothing is written.
+
+    Raises:
+        InputError: If a reading could not come back exactly (see `require_exact`).
+    """
+    for reading in readings:
+        require_exact(reading)
+
+
+def _row(session: Session, reading: Reading) -> Row:
+    words = session.words
+    reasons = reasons_to_text(reading.reasons)
+    return (
+        session.series.get(reading.sensor_id) or make_series(session, reading.sensor_id),
+        to_microseconds(reading.observed_at),
+        to_microseconds(reading.available_at),
+        float(reading.value),
+        words.get(reading.unit) or _word(session, reading.unit),
+        float(reading.raw_value),
+        words.get(reading.raw_unit) or _word(session, reading.raw_unit),
+        QUALITY_CODES[reading.quality],
+        words.get(reasons) or _word(session, reasons),
+        reading.seq,
+    )
+
+
+def _held_raw(session: Session, row: Row) -> tuple[float, int]:
+    held: tuple[float, int] = session.connection.execute(
+        "SELECT raw_value, raw_unit FROM reading WHERE series = ? AND time = ?", row[:2]
+    ).fetchone()
+    return held
+
+
+def _reading(session: Session, sensor_id: str, row: Sequence[Any]) -> Reading:
+    time, available, value, unit, raw_value, raw_unit, quality, reasons, seq = row
+    return Reading(
+        sensor_id=sensor_id,
+        observed_at=from_microseconds(time),
+        available_at=from_microseconds(available),
+        value=value,
+        unit=_text(session, unit),
+        raw_value=raw_value,
+        raw_unit=_text(session, raw_unit),
+        quality=QUALITIES[quality],
+        reasons=text_to_reasons(_text(session, reasons)),
+        seq=seq,
+    )
+
+
+def _word(session: Session, text: str) -> int:
+    _require_storable(text)
+    session.connection.execute("INSERT INTO word (text) VALUES (?) ON CONFLICT DO NOTHING", (text,))
+    (word,) = session.connection.execute("SELECT word FROM word WHERE text = ?", (text,)).fetchone()
+    session.words[text] = int(word)
+    return int(word)
+
+
+def _text(session: Session, word: int) -> str:
+    text = session.texts.get(word)
+    if text is None:
+        (text,) = session.connection.execute("SELECT text FROM word WHERE word = ?", (word,)).fetchone()
+        session.texts[word] = text
+    return str(text)
+
+
+def _sensor_of(session: Session, series: int) -> str:
+    (sensor_id,) = session.connection.execute("SELECT sensor_id FROM series WHERE series = ?", (series,)).fetchone()
+    return str(sensor_id)
+
+
+def _known(known_at: datetime | None) -> tuple[str, tuple[int, ...]]:
+    return ("", ()) if known_at is None else (" AND available <= ?", (to_microseconds(known_at),))
+
+
+def _require_storable(text: str) -> None:
+    if not is_storable(text):
+        raise InputError(f"{text!r} holds control characters or is no text: it cannot name a sensor, unit or reason")
