@@ -37,12 +37,22 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class DrySpell:
+    """One node out of supply from `starts_at` until it was first seen supplied again (None: it still is dry)."""
+
+    node_id: str
+    starts_at: datetime
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """One thing that is wrong, by its cause.
 
     `cause_key` names the cause: two findings with the same kind and cause key are the same incident.
     `starts_at` and `expected_end_at` say when the trouble itself begins and ends (None: unknown), `opened_at` and
-    `closed_at` when we knew. `connection_ids` is the exact list of the connections concerned.
+    `closed_at` when we knew. `connection_ids` is the exact list of the connections concerned. Nodes join and leave
+    an observed outage as it goes on: `dry_spells` keeps when each was dry, which customer-minutes are counted from.
     """
 
     incident_id: str
@@ -67,6 +77,7 @@ class Incident:
     shelved_by: str = ""
     shelved_until: datetime | None = None
     shelved_reason: str = ""
+    dry_spells: tuple[DrySpell, ...] = ()
 
     def is_shelved(self, now: datetime) -> bool:
         """Whether an operator has put the incident aside until a moment still to come."""

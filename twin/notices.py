@@ -23,6 +23,7 @@ class NoticeState(StrEnum):
     PUBLISHED = "published"
     UPDATED = "updated"
     ALL_CLEAR = "all_clear"
+    REPLACED = "replaced"  # ended because another notice took over: the trouble is not over
     CANCELLED = "cancelled"  # withdrawn before it was ever published
 
 
@@ -33,14 +34,17 @@ class NoticeStatus(StrEnum):
     EXERCISE = "exercise"
 
 
-PUBLIC_STATES = frozenset({NoticeState.PUBLISHED, NoticeState.UPDATED, NoticeState.ALL_CLEAR})
+IN_FORCE = frozenset({NoticeState.PUBLISHED, NoticeState.UPDATED})
+PUBLIC_STATES = IN_FORCE | {NoticeState.ALL_CLEAR, NoticeState.REPLACED}
+UNFINISHED = IN_FORCE | {NoticeState.DRAFT, NoticeState.APPROVED}
 
 _STEPS: Mapping[NoticeState, frozenset[NoticeState]] = {
     NoticeState.DRAFT: frozenset({NoticeState.APPROVED, NoticeState.CANCELLED}),
     NoticeState.APPROVED: frozenset({NoticeState.PUBLISHED, NoticeState.CANCELLED}),
-    NoticeState.PUBLISHED: frozenset({NoticeState.UPDATED, NoticeState.ALL_CLEAR}),
-    NoticeState.UPDATED: frozenset({NoticeState.UPDATED, NoticeState.ALL_CLEAR}),
+    NoticeState.PUBLISHED: frozenset({NoticeState.UPDATED, NoticeState.ALL_CLEAR, NoticeState.REPLACED}),
+    NoticeState.UPDATED: frozenset({NoticeState.UPDATED, NoticeState.ALL_CLEAR, NoticeState.REPLACED}),
     NoticeState.ALL_CLEAR: frozenset(),
+    NoticeState.REPLACED: frozenset(),
     NoticeState.CANCELLED: frozenset(),
 }
 
@@ -90,11 +94,18 @@ class Notice:
     streets: tuple[str, ...] = ()
     approved_by: str = ""
     revisions: tuple[Revision, ...] = field(default=())
+    districts: tuple[str, ...] = ()
+    confidence: float | None = None
 
     @property
     def is_public(self) -> bool:
         """Whether the notice has been published (an all-clear still is public)."""
         return self.state in PUBLIC_STATES
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether the notice is public and not over."""
+        return self.state in IN_FORCE
 
 
 def step(notice: Notice, to: NoticeState, *, now: datetime, by: str) -> Notice:

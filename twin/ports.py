@@ -136,8 +136,11 @@ class DeadLetters(Protocol):
         """Return the number of distinct letters."""
         ...
 
-    def exhume(self, letter_id: int) -> None:
-        """Forget a letter after it was published again; raise NotFoundError if it is unknown."""
+    def exhume(self, letter_id: int, *, times_seen: int | None = None) -> None:
+        """Forget a letter after it was published again; raise NotFoundError if it is unknown.
+
+        With `times_seen`, only if it was seen just that often; else raise ConflictError and keep it: it came back.
+        """
         ...
 
 
@@ -508,6 +511,10 @@ class DrainageModel(Protocol):
 class NoticeWriter(Protocol):
     """Writes the words of a notice in every language offered."""
 
-    def write(self, incident: Incident, *, all_clear: bool) -> Mapping[str, NoticeText]:
-        """Return {language: NoticeText} for the incident as it stands."""
+    def write(self, incident: Incident, *, notice: Notice, to: NoticeState) -> Mapping[str, NoticeText]:
+        """Return {language: NoticeText} for the incident as it stands.
+
+        `notice` holds the figures to be told (streets, connections, window) and the steps taken so far; `to` is the
+        public state that the words are for.
+        """
         ...
