@@ -1,1 +1,1 @@
-"""Ways a notice leaves the house: CAP, Atom, JSON, and the words themselves."""
+"""How notices go out: in words, as CAP 1.2, as an Atom feed and as JSON."""
