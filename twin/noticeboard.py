@@ -23,6 +23,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from twin.clock import Clock
 from twin.customers import Customer
@@ -41,20 +42,26 @@ AUTO_PUBLISH = "rule:auto_publish"
 FOLLOW = "rule:follow"
 
 
+class NoticeMemory(IncidentLog, NoticeLog, CustomerRegistry, AuditLog, Protocol):
+    """What the noticeboard must be able to look up and keep."""
+
+
 class Noticeboard:
-    """Takes notices through their lives, one step at a time; may be shared by the threads of a process.
+    """Takes notices through their lives, one step at a time, also with several threads and boards in a process.
+
+    Between processes the lease of the cycle keeps `follow` to one; an operator's step in another process and a
+    `follow` within the same few milliseconds are not guarded against each other.
 
     `proof` is called with each notice about to become public and raises InputError if it cannot be shown (bootstrap
     gives the CAP channel). `districts` maps a node of the supply network to its district.
     """
 
+    _one_at_a_time = threading.Lock()
+
     def __init__(
         self,
+        memory: NoticeMemory,
         *,
-        incidents: IncidentLog,
-        notices: NoticeLog,
-        customers: CustomerRegistry,
-        audit: AuditLog,
         writer: NoticeWriter,
         clock: Clock,
         status: NoticeStatus,
@@ -62,17 +69,13 @@ class Noticeboard:
         districts: Mapping[str, str] | None = None,
         proof: Callable[[Notice], object] | None = None,
     ) -> None:
-        self._incidents = incidents
-        self._notices = notices
-        self._customers = customers
-        self._audit = audit
+        self._memory = memory
         self._writer = writer
         self._clock = clock
         self._status = status
         self._auto_publish = auto_publish
         self._districts = districts or {}
         self._proof = proof
-        self._lock = threading.Lock()
 
     # --------------------------------------------------------------------------------------------- following
 
@@ -85,11 +88,11 @@ class Noticeboard:
         """
         now = self._clock.now()
         incidents = {incident.incident_id: incident for incident in (*open_incidents, *changed)}
-        with self._lock:
+        with self._one_at_a_time:
             unfinished = list(self._unfinished())
             for notice in unfinished:
                 if notice.incident_id not in incidents:
-                    incidents[notice.incident_id] = self._incidents.incident(notice.incident_id)
+                    incidents[notice.incident_id] = self._memory.incident(notice.incident_id)
             return self._reconcile(incidents, {notice.incident_id: notice for notice in unfinished}, now)
 
     def _reconcile(
@@ -99,7 +102,7 @@ class Noticeboard:
         over = [i for i in incidents.values() if i.state is IncidentState.CLOSED and i.incident_id in unfinished]
         taken: list[Notice] = []
         refused: InputError | None = None
-        streets = _Streets(self._customers)
+        streets = _Streets(self._memory)
         for incident in sorted(going_on, key=_in_order):
             if incident.is_shelved(now):
                 continue
@@ -120,7 +123,7 @@ class Noticeboard:
     def _unfinished(self) -> Iterator[Notice]:
         cursor: str | None = None
         while True:
-            page = self._notices.notices(states=sorted(UNFINISHED), limit=1000, cursor=cursor)
+            page = self._memory.notices(states=sorted(UNFINISHED), limit=1000, cursor=cursor)
             yield from page.items
             cursor = page.next_cursor
             if cursor is None:
@@ -128,7 +131,7 @@ class Noticeboard:
 
     def _tell(self, incident: Incident, told: Notice | None, streets: _Streets, now: datetime) -> list[Notice]:
         """Draft, refresh, publish or update the notice of an open incident: whatever is due."""
-        notice = next(iter(self._notices.notices_of(incident.incident_id)), None)
+        notice = next(iter(self._memory.notices_of(incident.incident_id)), None)
         if notice is None:
             notice = self._draft(incident, streets, now)
             return [self._publish_by_rule(notice, self._approver(incident, told)) or notice]
@@ -170,7 +173,7 @@ class Noticeboard:
         if current == notice:
             return notice
         current = replace(current, updated_at=now)
-        self._notices.save_notice(current)
+        self._memory.save_notice(current)
         return current
 
     def _update(self, notice: Notice, incident: Incident, streets: _Streets, now: datetime) -> list[Notice]:
@@ -229,9 +232,9 @@ class Noticeboard:
         return self._operate(notice_id, NoticeState.CANCELLED, by)
 
     def _operate(self, notice_id: str, to: NoticeState, by: str) -> Notice:
-        with self._lock:
-            notice = self._notices.notice(notice_id)
-            incident = self._incidents.incident(notice.incident_id)
+        with self._one_at_a_time:
+            notice = self._memory.notice(notice_id)
+            incident = self._memory.incident(notice.incident_id)
             if to is not NoticeState.CANCELLED and incident.state is IncidentState.CLOSED:
                 raise ConflictError(f"incident {incident.incident_id} is over: notice {notice_id} cannot become {to}")
             return self._step(notice, to, by, self._clock.now())
@@ -245,8 +248,8 @@ class Noticeboard:
 
     def _keep(self, notice: Notice, action: str, by: str, now: datetime) -> None:
         detail = f"incident {notice.incident_id}, revision {len(notice.revisions)}"
-        self._audit.record(AuditEntry(at=now, actor=by, action=action, subject=notice.notice_id, detail=detail))
-        self._notices.save_notice(notice)
+        self._memory.record(AuditEntry(at=now, actor=by, action=action, subject=notice.notice_id, detail=detail))
+        self._memory.save_notice(notice)
 
 
 class _Streets:
