@@ -132,7 +132,7 @@ def test_the_demo_holds_the_largest_storm_of_the_half_year():
     storm = [hour.rain_mm for hour in rain if period.STORM_BEGINS < hour.observed_at <= period.STORM_ENDS]
     assert storm == [11.4, 45.7, 30.4]
     assert period.START + timedelta(hours=24) <= period.STORM_BEGINS
-    assert period.STORM_ENDS <= period.START + timedelta(hours=48)
+    assert period.START + timedelta(hours=48) >= period.STORM_ENDS
 
 
 def test_no_labelled_attack_lies_in_the_demo_or_the_week_before_it():
@@ -266,6 +266,7 @@ def test_a_pump_that_ran_between_two_rows_does_not_fill_a_tank_whose_pumps_tripp
 def test_after_the_repair_the_tank_fills_until_it_meets_the_record():
     rows = [a_row(0, 1.0, 34)] + [a_row(hour, 1.0, 34) for hour in range(1, 4)]
     rows += [a_row(4, 0.6, 0), a_row(5, 0.4, 0)]  # drawn 0.4 + 0.413 m and 0.2 m; one pump gives 0.835 m
+    rows += [a_row(6, 3.4, 200)]  # more than one pump could have given: the record is no longer touched
     tripped = list(pump_trip(rows, "S2", T0, repaired_at=T0 + timedelta(hours=2)))
     draw_m = 0.034 * 3600 / AREA_M2  # the published level stands still: all that is pumped is drawn
     gain_m = 0.03436 * 3600 / AREA_M2
@@ -275,7 +276,7 @@ def test_after_the_repair_the_tank_fills_until_it_meets_the_record():
     last_m = gain_m - draw_m + gain_m - (0.4 + 0.017 * 3600 / AREA_M2)
     assert levels(tripped)[4] == round(last_m, 2)
     assert last_m + gain_m - 0.2 > 0.4
-    assert tripped[5] == rows[5]
+    assert tripped[5:] == rows[5:]
 
 
 def test_an_unknown_station_or_a_repair_before_the_trip_is_refused():
