@@ -19,6 +19,7 @@ check: .venv/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/Dockerfile
 
 bench: .venv/ready-dev
 	$(BIN)/python -m pytest tests/benchmarks -s -o python_files='bench_*.py' $(ARGS)
@@ -49,6 +50,7 @@ endif
 lock:
 	uv lock
 	uv export --quiet --locked --no-emit-project --extra demo -o requirements.txt
+	uv export --quiet --locked --no-emit-project --extra postgres -o requirements-docker.txt
 	uv export --quiet --locked --no-emit-project --all-extras --group dev -o requirements-dev.txt
 
 clean:
