@@ -1,1 +1,1 @@
-"""One file a payload format: bytes and topic in, raw readings out."""
+"""Decoders: one file a payload format. A decoder turns a message's bytes into raw readings and knows nothing else."""

@@ -1,0 +1,96 @@
+"""What every decoder returns, and the slugs that say why something could not become a reading.
+
+A decoder is pure: the same topic, payload and time of receipt give the same answer. It converts no units and knows no
+sensors. It raises `UndecodableError` for a message of which nothing can be read, and returns a `Refused` for each item
+of a readable message that cannot be a reading, so that one bad item never takes its neighbours with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from ingest.topics import TopicTemplate
+from twin.errors import InputError
+
+LONGEST_NAME = 256
+"""Longer sensor and gateway names are refused: they are mistakes or attacks, and break keys and logs."""
+
+
+class Refusal(StrEnum):
+    """Why a message or one of its readings became a dead letter. The values are stable."""
+
+    UNDECODABLE = "undecodable"
+    NOT_FINITE = "not_finite"
+    NAIVE_TIME = "naive_time"
+    IMPLAUSIBLE_TIME = "implausible_time"
+    UNKNOWN_SENSOR = "unknown_sensor"
+    UNKNOWN_UNIT = "unknown_unit"
+    WRONG_DIMENSION = "wrong_dimension"
+    CONFLICT = "conflict"
+    EMPTY = "empty"
+    NO_DECODER = "no_decoder"
+    REFUSED_BY_STORE = "refused_by_store"
+
+
+class UndecodableError(InputError):
+    """Something that cannot be read; `reason` is the dead letter's slug."""
+
+    def __init__(self, detail: str, reason: Refusal = Refusal.UNDECODABLE) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class RawReading:
+    """One value as sent: the sender's name of the sensor, its unit (None: the sensor's own) and its time.
+
+    `observed_at` is None where the format carries no time; the time of receipt stands in for it.
+    """
+
+    name: str
+    observed_at: datetime | None
+    value: float
+    unit: str | None = None
+    seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One item of a readable message that cannot be a reading: its name if it has one, and its fields as sent."""
+
+    name: str | None
+    reason: Refusal
+    detail: str
+    item: object
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a message held. `gateway` is who sent it; `many` says whether the format may carry several readings."""
+
+    gateway: str
+    readings: list[RawReading] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    many: bool = False
+
+
+class Decoder(Protocol):
+    """Reads one payload format."""
+
+    def decode(self, topic: str, payload: bytes, received_at: datetime) -> Decoded:
+        """Return what the message holds, or raise UndecodableError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """What a decoder is told of its source: `names` are the external names somebody mapped to a sensor."""
+
+    template: TopicTemplate
+    names: frozenset[str] = frozenset()
+    zero_if_absent: tuple[str, ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict)

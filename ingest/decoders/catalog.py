@@ -1,0 +1,33 @@
+"""The decoders by the name they have in a mappings file. Other packages add theirs by an entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from ingest.decoders.base import Decoder, SourceOptions
+from ingest.decoders.json_path import JsonPathDecoder
+from twin.errors import ConfigError
+
+DecoderFactory = Callable[[SourceOptions], Decoder]
+
+ENTRY_POINTS = "h2twin.decoders"
+_BUILT_IN: dict[str, DecoderFactory] = {"json_path": JsonPathDecoder}
+
+
+def decoder_named(name: str) -> DecoderFactory:
+    """Return what makes the decoder called `name`: a built-in one first, then one that an installed package offers.
+
+    Raises:
+        ConfigError: If nobody offers it, or two packages do; the message lists what there is.
+    """
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    offered = entry_points(group=ENTRY_POINTS)
+    found = [point for point in offered if point.name == name]
+    if len(found) != 1:
+        known = ", ".join(sorted({*_BUILT_IN, *(point.name for point in offered)}))
+        how_many = "no" if not found else "more than one"
+        raise ConfigError(f"there is {how_many} decoder {name!r}; known decoders: {known}")
+    factory: DecoderFactory = found[0].load()
+    return factory

@@ -1,0 +1,192 @@
+"""h2twin's own format: one reading on `h2/{gateway_id}/{sensor_id}`, a batch on `h2/{gateway_id}`.
+
+Single: `{"observed_at": "2026-01-01T00:00:00Z", "value": 3.2, "unit": "m", "seq": 17}`; `unit` and `seq` may be left
+out. Batch: `{"readings": [{"sensor_id": "P-1", ...}, ...]}`. Unknown fields are ignored.
+
+A reading must state its time: with the time of receipt in its place, a redelivered message would count twice.
+
+Two ways lead to the same answer. The fast one decodes straight into records; it is taken when the payload has exactly
+the quotation marks that these records need, which proves that no key came twice. Everything else goes the slow way,
+which keeps the good items of a batch and says what is wrong with each of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import msgspec
+
+from ingest.decoders import strict_json
+from ingest.decoders.base import LONGEST_NAME, Decoded, RawReading, Refused, UndecodableError
+from ingest.decoders.times import read_time
+from twin.clock import format_time
+
+SUBSCRIPTIONS = ("h2/+", "h2/+/+")
+_PREFIX = "h2"
+_LARGEST_SEQ = 2**63 - 1
+
+
+class _Item(msgspec.Struct):
+    """A reading as sent."""
+
+    observed_at: str
+    value: float
+    sensor_id: str | None = None
+    unit: str | None = None
+    seq: int | None = None
+
+
+class _Batch(msgspec.Struct):
+    """A batch as sent."""
+
+    readings: list[_Item]
+
+
+_single = msgspec.json.Decoder(_Item)
+_batch = msgspec.json.Decoder(_Batch)
+
+
+class NativeDecoder:
+    """Reads h2twin's own payloads."""
+
+    def decode(self, topic: str, payload: bytes, received_at: datetime) -> Decoded:  # noqa: ARG002 - the protocol
+        """Return the reading or readings; see the module for what is refused."""
+        levels = topic.split("/")
+        if levels[0] != _PREFIX or len(levels) not in (2, 3):
+            raise UndecodableError(f"{strict_json.brief(topic)} is neither h2/gateway nor h2/gateway/sensor")
+        names = [_checked_name(level) for level in levels[1:]]
+        if len(names) == 1:
+            return _decode_batch(names[0], payload)
+        return Decoded(names[0], [_decode_single(names[1], payload)])
+
+
+def single_topic(gateway: str, sensor_id: str) -> str:
+    """Return the topic of one reading."""
+    return f"{_PREFIX}/{gateway}/{sensor_id}"
+
+
+def batch_topic(gateway: str) -> str:
+    """Return the topic of a gateway's batches."""
+    return f"{_PREFIX}/{gateway}"
+
+
+def item_alone(gateway: str, sensor_id: str | None, item: object) -> tuple[str, bytes]:
+    """Return topic and payload of one item by itself, as it can be published again: a native single message.
+
+    Where the sensor's name is missing or cannot stand in a topic, it is a batch of one instead.
+    """
+    if sensor_id is None or not fits_topic(sensor_id) or not isinstance(item, Mapping):
+        if sensor_id is not None and isinstance(item, Mapping):
+            item = {"sensor_id": sensor_id, **item}
+        return batch_topic(gateway), encode_batch([item])
+    fields = {key: value for key, value in item.items() if key != "sensor_id"}
+    return single_topic(gateway, sensor_id), strict_json.dump(fields)
+
+
+def item_of(raw: RawReading, observed_at: datetime) -> dict[str, object]:
+    """Return a raw reading as the fields of a native message."""
+    fields: dict[str, object] = {"observed_at": format_time(observed_at), "value": raw.value}
+    if raw.unit is not None:
+        fields["unit"] = raw.unit
+    if raw.seq is not None:
+        fields["seq"] = raw.seq
+    return fields
+
+
+def fits_topic(name: str) -> bool:
+    """Whether a sensor's name can stand in a topic as one level."""
+    return 0 < len(name) <= LONGEST_NAME and not any(sign in name for sign in "/+#")
+
+
+def encode_batch(items: Iterable[object]) -> bytes:
+    """Return items (each naming its `sensor_id`) as the payload of a batch."""
+    return strict_json.dump({"readings": list(items)})
+
+
+def _decode_single(sensor_id: str, payload: bytes) -> RawReading:
+    try:
+        item = _single.decode(payload)
+        if strict_json.quotes_in(payload) == _quotes(item) and item.sensor_id is None:
+            return _reading(sensor_id, item.observed_at, item.value, item.unit, item.seq)
+    except (strict_json.DecodeError, RecursionError, UnicodeDecodeError):
+        pass  # the slow way says what is wrong
+    return _read_item(strict_json.load(payload), sensor_id)
+
+
+def _decode_batch(gateway: str, payload: bytes) -> Decoded:
+    try:
+        items = _batch.decode(payload).readings
+        if strict_json.quotes_in(payload) == 2 + sum(map(_quotes, items)):
+            readings = [_reading(_checked_name(i.sensor_id), i.observed_at, i.value, i.unit, i.seq) for i in items]
+            return Decoded(gateway, readings, many=True)
+    except (strict_json.DecodeError, RecursionError, UnicodeDecodeError, UndecodableError):
+        pass  # the slow way says what is wrong, item by item
+    return _decode_batch_item_by_item(gateway, payload)
+
+
+def _decode_batch_item_by_item(gateway: str, payload: bytes) -> Decoded:
+    message = strict_json.load(payload)
+    if not isinstance(message, dict) or not isinstance(message.get("readings"), list):
+        raise UndecodableError('a batch must be an object {"readings": [...]}')
+    decoded = Decoded(gateway, many=True)
+    for item in message["readings"]:
+        try:
+            decoded.readings.append(_read_item(item, None))
+        except UndecodableError as error:
+            decoded.refused.append(Refused(_name_in(item), error.reason, str(error), item))
+    return decoded
+
+
+def _read_item(item: object, sensor_id: str | None) -> RawReading:
+    if not isinstance(item, dict):
+        raise UndecodableError(f"a reading must be a JSON object, not {strict_json.brief(item)}")
+    named = item.get("sensor_id")
+    if sensor_id is not None and named not in (None, sensor_id):
+        raise UndecodableError("the topic and the payload name different sensors")
+    name = sensor_id if sensor_id is not None else _checked_name(named)
+    missing = [key for key in ("observed_at", "value") if item.get(key) is None]
+    if missing:
+        raise UndecodableError(f"{' and '.join(missing)} must be given")
+    unit, seq = item.get("unit"), item.get("seq")
+    if not isinstance(unit, str | None):
+        raise UndecodableError(f"the unit must be text, not {strict_json.brief(unit)}")
+    if not isinstance(seq, int | None) or isinstance(seq, bool):
+        raise UndecodableError(f"seq must be a whole number, not {strict_json.brief(seq)}")
+    return _reading(name, item["observed_at"], strict_json.as_finite(item["value"]), unit, seq)
+
+
+def _reading(name: str, observed_at: object, value: float, unit: str | None, seq: int | None) -> RawReading:
+    if seq is not None and not 0 <= seq <= _LARGEST_SEQ:
+        raise UndecodableError("seq must lie between 0 and 2^63 - 1")
+    if unit is not None and len(unit) > LONGEST_NAME:
+        raise UndecodableError(f"the unit is longer than {LONGEST_NAME} characters")
+    return RawReading(name, read_time(observed_at), value, unit, seq)
+
+
+def _quotes(item: _Item) -> int:
+    """Quotation marks of an item without repeated or unknown keys: two keys and one text, and four for each text."""
+    quotes = 6
+    if item.sensor_id is not None:
+        quotes += 4
+    if item.unit is not None:
+        quotes += 4
+    if item.seq is not None:
+        quotes += 2
+    return quotes
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        raise UndecodableError(f"a sensor's or gateway's name must be text of 1 to {LONGEST_NAME} characters")
+    if not name.isprintable():
+        raise UndecodableError("a sensor's or gateway's name must be printable")
+    return name
+
+
+def _name_in(item: object) -> str | None:
+    """Return the name of the item's sensor if it is a proper one."""
+    try:
+        return _checked_name(item.get("sensor_id") if isinstance(item, dict) else None)
+    except UndecodableError:
+        return None

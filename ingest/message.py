@@ -1,0 +1,15 @@
+"""A message as the broker handed it over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Bytes on a topic, and when they reached us (aware UTC)."""
+
+    topic: str
+    payload: bytes
+    received_at: datetime

@@ -1,0 +1,239 @@
+"""From messages to durable readings and dead letters. No broker in here: the same code serves MQTT, import and tests.
+
+Two steps, so that a store that is away can be tried again without judging anything twice: `prepare` decodes and judges,
+`commit` makes durable. Only when `commit` has returned may the messages be acknowledged.
+
+What becomes of a message: every reading in it is stored (once, however often it comes) or becomes a dead letter with
+its reason. A message with one reading is buried byte for byte. Of a message with several, the good ones are stored and
+each bad one is buried by itself, written anew as a native single message on `h2/{gateway}/{sensor}`, so that it can be
+published again alone. So: distinct published readings = stored + dead letters.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ingest.decoders.base import Decoded, RawReading, Refusal, UndecodableError
+from ingest.decoders.native import item_alone, item_of
+from ingest.mappings import Source, native_sources
+from ingest.message import Message
+from ingest.quality.gate import QualityGate
+from ingest.quality.limits import QualityLimits
+from ingest.sensors import SensorTable
+from twin.errors import InputError, UnknownUnitError, WrongDimensionError
+from twin.ports import AppendResult, DeadLetter, DeadLetters, ReadingStore, SensorRegistry
+from twin.readings import Reading, reading_from_raw
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """What became of a batch: readings stored, exact repeats absorbed, new dead letters, and letters by reason.
+
+    `dead` counts distinct letters that were not there before; `by_reason` counts every one, repeats included.
+    """
+
+    stored: int = 0
+    duplicates: int = 0
+    dead: int = 0
+    by_reason: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A raw reading with the message it came in."""
+
+    message: Message
+    gateway: str
+    many: bool
+    raw: RawReading
+    sensor_id: str
+
+    def letter(self, reason: Refusal, detail: str) -> DeadLetter:
+        """Return the dead letter of this reading."""
+        topic, payload = self.message.topic, self.message.payload
+        if self.many:
+            item = item_of(self.raw, self.raw.observed_at or self.message.received_at)
+            topic, payload = item_alone(self.gateway, self.sensor_id, item)
+        return _letter(self.message.received_at, topic, payload, reason, detail)
+
+
+@dataclass(slots=True)
+class PreparedBatch:
+    """Judged readings and letters that wait to be made durable; remembers what is done when a store goes away."""
+
+    readings: list[Reading] = field(default_factory=list)
+    arrivals: list[_Arrival] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    appended: AppendResult | None = None
+
+
+class Pipeline:
+    """Turns messages into readings and dead letters through the ports. Use it from one thread at a time."""
+
+    def __init__(
+        self,
+        *,
+        readings: ReadingStore,
+        dead_letters: DeadLetters,
+        sensors: SensorRegistry,
+        mappings: Sequence[Source] | None = None,
+        limits: QualityLimits | None = None,
+    ) -> None:
+        self._sources = native_sources() if mappings is None else tuple(mappings)
+        self._readings = readings
+        self._dead_letters = dead_letters
+        self._sensors = SensorTable(sensors)
+        self._gate = QualityGate(self._sensors, limits)
+
+    @property
+    def subscriptions(self) -> tuple[str, ...]:
+        """The topic filters of all sources."""
+        return tuple(source.template.subscription for source in self._sources)
+
+    def process(self, messages: Sequence[Message]) -> BatchOutcome:
+        """Decode, judge and make durable; when this returns, the messages may be acknowledged.
+
+        Raises:
+            UnavailableError: If a store is away or full: acknowledge nothing, try again.
+        """
+        return self.commit(self.prepare(messages))
+
+    def prepare(self, messages: Sequence[Message]) -> PreparedBatch:
+        """Decode and judge.
+
+        Raises:
+            UnavailableError: If the sensors cannot be read: try again, nothing has happened.
+        """
+        batch = PreparedBatch()
+        arrivals = [arrival for message in messages for arrival in self._arrivals(message, batch.letters)]
+        self._sensors.refresh()
+        if any(self._sensors.get(arrival.sensor_id) is None for arrival in arrivals):
+            self._sensors.refresh(missing=True)
+        for arrival in arrivals:
+            self._convert(arrival, batch)
+        batch.readings = self._gate.judge(batch.readings, [arrival.gateway for arrival in batch.arrivals])
+        return batch
+
+    def commit(self, batch: PreparedBatch) -> BatchOutcome:
+        """Make a batch durable; may be called again with the same batch after an UnavailableError.
+
+        Raises:
+            UnavailableError: If a store is away or full.
+        """
+        if batch.appended is None:
+            batch.appended = self._append(batch)
+            batch.letters += self._conflicts(batch)
+        dead = self._dead_letters.bury(batch.letters) if batch.letters else 0
+        by_reason = Counter(letter.reason for letter in batch.letters)
+        return BatchOutcome(batch.appended.stored, batch.appended.duplicates, dead, by_reason)
+
+    def _arrivals(self, message: Message, letters: list[DeadLetter]) -> list[_Arrival]:
+        try:
+            source, decoded = self._decode(message)
+        except UndecodableError as error:
+            letters.append(_letter_of(message, error.reason, str(error)))
+            return []
+        named = [(raw, source.sensor_id(raw.name)) for raw in decoded.readings]
+        refused = [(item, item.name and source.sensor_id(item.name)) for item in decoded.refused]
+        for item, sensor_id in refused:
+            topic, payload = item_alone(decoded.gateway, sensor_id, item.item)
+            letters.append(_letter(message.received_at, topic, payload, item.reason, item.detail))
+        arrivals = [
+            _Arrival(message, decoded.gateway, decoded.many, raw, sensor_id)
+            for raw, sensor_id in named
+            if sensor_id is not None
+        ]
+        if not arrivals and not refused:
+            letters.append(_letter_of(message, Refusal.EMPTY, "the message holds no reading of a known place"))
+        return arrivals
+
+    def _decode(self, message: Message) -> tuple[Source, Decoded]:
+        source = next((source for source in self._sources if source.template.match(message.topic) is not None), None)
+        if source is None:
+            raise UndecodableError("no source is configured for this topic", Refusal.NO_DECODER)
+        try:
+            return source, source.decoder.decode(message.topic, message.payload, message.received_at)
+        except UndecodableError:
+            raise
+        except Exception as error:  # a decoder from another package may raise anything; the message is kept
+            _LOG.warning("the decoder of %s failed", source.template.text, exc_info=True)
+            raise UndecodableError(f"the decoder failed: {type(error).__name__}: {error}") from error
+
+    def _convert(self, arrival: _Arrival, batch: PreparedBatch) -> None:
+        sensor = self._sensors.get(arrival.sensor_id)
+        if sensor is None:
+            detail = f"sensor {arrival.sensor_id!r} is not registered; import it, then requeue this letter"
+            batch.letters.append(arrival.letter(Refusal.UNKNOWN_SENSOR, detail))
+            return
+        try:
+            reading = reading_from_raw(
+                sensor,
+                observed_at=arrival.raw.observed_at or arrival.message.received_at,
+                available_at=arrival.message.received_at,
+                raw_value=arrival.raw.value,
+                raw_unit=arrival.raw.unit,
+                seq=arrival.raw.seq,
+            )
+        except InputError as error:
+            batch.letters.append(arrival.letter(_refusal_of(error), str(error)))
+            return
+        batch.readings.append(reading)
+        batch.arrivals.append(arrival)
+
+    def _append(self, batch: PreparedBatch) -> AppendResult:
+        if not batch.readings:
+            return AppendResult(0, 0)
+        try:
+            return self._readings.append(batch.readings)
+        except InputError:
+            return self._append_one_by_one(batch)
+
+    def _append_one_by_one(self, batch: PreparedBatch) -> AppendResult:
+        """Store what the store takes, bury what it refuses. Repeats after an interruption are absorbed."""
+        stored = duplicates = 0
+        conflicts: list[Reading] = []
+        refused: list[DeadLetter] = []
+        for reading, arrival in zip(batch.readings, batch.arrivals, strict=True):
+            try:
+                result = self._readings.append([reading])
+            except InputError as error:
+                refused.append(arrival.letter(Refusal.REFUSED_BY_STORE, str(error)))
+                continue
+            stored, duplicates = stored + result.stored, duplicates + result.duplicates
+            conflicts += result.conflicts
+        batch.letters += refused
+        return AppendResult(stored, duplicates, tuple(conflicts))
+
+    def _conflicts(self, batch: PreparedBatch) -> Iterable[DeadLetter]:
+        if batch.appended is None or not batch.appended.conflicts:
+            return []
+        arrival_of = {
+            (*reading.key, reading.raw_value, reading.raw_unit): arrival
+            for reading, arrival in zip(batch.readings, batch.arrivals, strict=True)
+        }
+        detail = "another value is stored for this sensor and time; the first one stays"
+        return [
+            arrival_of[(*reading.key, reading.raw_value, reading.raw_unit)].letter(Refusal.CONFLICT, detail)
+            for reading in batch.appended.conflicts
+        ]
+
+
+def _refusal_of(error: InputError) -> Refusal:
+    if isinstance(error, UnknownUnitError):
+        return Refusal.UNKNOWN_UNIT
+    return Refusal.WRONG_DIMENSION if isinstance(error, WrongDimensionError) else Refusal.NOT_FINITE
+
+
+def _letter_of(message: Message, reason: Refusal, detail: str) -> DeadLetter:
+    return _letter(message.received_at, message.topic, message.payload, reason, detail)
+
+
+def _letter(received_at: datetime, topic: str, payload: bytes, reason: Refusal, detail: str) -> DeadLetter:
+    plain = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in detail)
+    return DeadLetter(0, received_at, topic, payload, str(reason), plain[:1000])
