@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, delete, func, select
 
-from twin.errors import NotFoundError
+from twin.errors import ConflictError, NotFoundError
 from twin.ports import DeadLetter, Page
 from twin.storage.registry.columns import mended_text
 from twin.storage.registry.paging import Listing
@@ -55,12 +55,16 @@ class SqlDeadLetters(Part):
         with self._database.read() as connection:
             return connection.execute(select(func.count()).select_from(table)).scalar_one()
 
-    def exhume(self, letter_id: int) -> None:
-        """Forget a letter after it was published again; raise NotFoundError if it is unknown."""
+    def exhume(self, letter_id: int, *, times_seen: int | None = None) -> None:
+        """Forget a letter (if it was seen just `times_seen` times); see `DeadLetters.exhume`."""
+        forget = delete(table).where(table.c.letter_id == _known_id(letter_id))
+        if times_seen is not None:
+            forget = forget.where(table.c.times_seen == times_seen)
         with self._database.write() as connection:
-            forgotten = connection.execute(delete(table).where(table.c.letter_id == _known_id(letter_id)))
-            if forgotten.rowcount == 0:
-                raise _unknown(letter_id)
+            forgotten = connection.execute(forget).rowcount
+        if forgotten == 0:
+            self.dead_letter(letter_id)  # raises NotFoundError if it is unknown
+            raise ConflictError(f"dead letter {letter_id} was seen again meanwhile; it stays")
 
 
 def _distinct_rows(letters: Sequence[DeadLetter]) -> dict[bytes, dict[str, Any]]:
