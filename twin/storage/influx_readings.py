@@ -1,0 +1,183 @@
+"""The reading store of the larger installation: InfluxDB 2 behind a durable spool.
+
+Append: a batch is committed to the spool (SQLite, WAL, `synchronous=FULL`) and is then safe; a thread carries it to
+the server. Whether a reading is new, a repeat or a conflict is decided by the spool's ledger of keys; a key that is
+older than the ledger reaches back is asked of the server *before* anything is stored. If the server is away just then,
+nothing of the batch is stored and the caller is told to come back: a wrong "stored" or "duplicate" would be worse.
+The first append to a fresh spool needs the server once, to learn up to where the bucket is filled.
+
+Read: what the server says, overlaid with what the spool and its ledger hold, so that everything appended is seen,
+forwarded or not, refused or not. The spool is asked first: a reading that moves meanwhile is seen twice, never missed.
+With the server away a read raises: half an answer looks like a whole one.
+
+Limits: the ledger knows what went through this spool. A second spool in front of the same bucket must carry other
+sensors; the same key arriving through both with different values would be overwritten by the later one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from twin.errors import UnavailableError
+from twin.ports import AppendResult, StoreStats
+from twin.readings import Reading
+from twin.storage import readings_table as table
+from twin.storage.influx_forwarder import Forwarder
+from twin.storage.influx_server import InfluxServer
+from twin.storage.readings_rows import is_storable, to_microseconds
+from twin.storage.spool import Refused, Spool
+
+_POLL_S = 0.02
+
+
+class InfluxReadings:
+    """A `twin.ports.ReadingStore` in a bucket, behind the spool file `spool_path`.
+
+    Up to `max_waiting` readings may wait for the server, about `max_ledger` keys are remembered (60 bytes each), every
+    request to the server is bounded by `timeout_s`. The spool is opened as `ReadingsFile` says, with the same errors;
+    the server need not be there.
+
+    Raises:
+        ConfigError: If the spool holds readings for another bucket.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        org: str,
+        bucket: str,
+        spool_path: Path,
+        *,
+        max_waiting: int = 5_000_000,
+        max_ledger: int = 2_000_000,
+        timeout_s: float = 30.0,
+        busy_timeout_s: float = 10.0,
+    ) -> None:
+        self._destination = f"bucket {bucket!r} of organisation {org!r}"
+        self._timeout_s = timeout_s
+        self._has_met = False
+        self._meeting = threading.Lock()
+        self._spool = Spool(spool_path, max_waiting=max_waiting, max_ledger=max_ledger, busy_timeout_s=busy_timeout_s)
+        self._spool.require_destination(self._destination)
+        self._server = InfluxServer(url, token, org, bucket, timeout_s=timeout_s)
+        self._forwarder = Forwarder(self._spool, self._server, spool_path.with_name(f"{spool_path.name}.forwarding"))
+        self._forwarder.start()
+
+    def append(self, readings: Sequence[Reading]) -> AppendResult:
+        """Store a batch durably in the spool, all or nothing; see `ReadingStore.append`.
+
+        Raises:
+            InputError: If a reading could not come back exactly (not finite, no sensor id).
+            StorageFullError: If too many readings wait or the disk is full.
+            UnavailableError: If the spool cannot be written, or a key is older than the ledger and the server is away.
+        """
+        table.prepared(readings)
+        self._meet_bucket()
+        result = None
+        while result is None:
+            keys, forgettings = self._spool.undecidable(readings)
+            elsewhere = self._server.raw_of(keys) if keys else {}
+            result = self._spool.append(readings, elsewhere=elsewhere, forgettings=forgettings)
+        self._forwarder.wake()
+        return result
+
+    def between(
+        self,
+        sensor_id: str,
+        start: datetime,
+        end: datetime,
+        *,
+        known_at: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[Reading]:
+        """Return readings with start <= observed_at < end in order of time; see `ReadingStore.between`.
+
+        Raises:
+            UnavailableError: If the server is away.
+        """
+        if not is_storable(sensor_id) or to_microseconds(start) >= to_microseconds(end):
+            return []
+        here = self._spool.between(sensor_id, start, end, known_at=known_at, limit=limit)
+        there = self._server.between(sensor_id, start, end, known_at=known_at, limit=limit)
+        return _merged(there, here)[:limit]
+
+    def latest(
+        self,
+        sensor_ids: Sequence[str],
+        *,
+        at: datetime,
+        known_at: datetime | None = None,
+        trusted_only: bool = True,
+    ) -> dict[str, Reading]:
+        """Return each sensor's newest reading with observed_at <= at; see `ReadingStore.latest`.
+
+        Raises:
+            UnavailableError: If the server is away.
+        """
+        wanted = [sensor_id for sensor_id in sensor_ids if is_storable(sensor_id)]
+        here = self._spool.latest(wanted, at=at, known_at=known_at, trusted_only=trusted_only)
+        there = self._server.latest(wanted, at=at, known_at=known_at, trusted_only=trusted_only)
+        newest = {reading.sensor_id: reading for reading in _merged(there.values(), here.values())}
+        return {sensor_id: newest[sensor_id] for sensor_id in wanted if sensor_id in newest}
+
+    def stats(self) -> StoreStats:
+        """Return how many readings are kept, wait and are quarantined; does not ask the server."""
+        return self._spool.stats()
+
+    def check(self) -> None:
+        """Return if the spool can be written, the bucket answers and readings flow; see `ReadingStore.check`."""
+        self._spool.check()
+        self._server.check()
+        if self._forwarder.trouble is not None:
+            raise UnavailableError(f"{self._spool.stats().pending} readings wait: {self._forwarder.trouble}")
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until nothing waits in the spool.
+
+        Raises:
+            UnavailableError: If something still waits after `timeout_s` seconds; says what and why.
+        """
+        end = time.monotonic() + timeout_s
+        while pending := self._spool.stats().pending:
+            self._forwarder.wake()
+            if time.monotonic() > end:
+                trouble = self._forwarder.trouble or "the server is slow, or another process forwards this spool"
+                raise UnavailableError(f"{pending} readings still wait after {timeout_s:g} s: {trouble}")
+            time.sleep(_POLL_S)
+
+    def quarantined(self, limit: int = 1000) -> list[Refused]:
+        """Return up to `limit` readings that the server refused, with the line sent and the server's reason."""
+        return self._spool.quarantined(limit)
+
+    def release_quarantined(self) -> int:
+        """Send every quarantined reading again, after its cause was mended; return how many."""
+        released = self._spool.release_quarantined()
+        self._forwarder.wake()
+        return released
+
+    def close(self) -> None:
+        """Stop forwarding and close; what was appended is durable and is forwarded after the next start."""
+        self._forwarder.stop(self._timeout_s + 1)
+        self._spool.close()
+        self._server.close()
+
+    def _meet_bucket(self) -> None:
+        """Learn once what a bucket held before this spool knew it."""
+        if self._has_met:
+            return
+        with self._meeting:
+            if self._spool.destination() is None:
+                self._spool.meet(self._destination, self._server.newest_times(), self._server.count())
+            self._has_met = True
+
+
+def _merged(there: Iterable[Reading], here: Iterable[Reading]) -> list[Reading]:
+    """Join by key, the spool's rows first in rank: they are what was acknowledged; in order of time."""
+    readings = {reading.key: reading for reading in there}
+    readings.update((reading.key, reading) for reading in here)
+    return sorted(readings.values(), key=lambda reading: reading.observed_at)
