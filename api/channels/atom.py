@@ -15,7 +15,6 @@ from twin.notices import Notice
 NAMESPACE = "http://www.w3.org/2005/Atom"
 FEED_MEDIA_TYPE = "application/atom+xml"
 
-_NAMESPACES: dict[str | None, str] = {None: NAMESPACE}
 _TITLES = {"pt": "Avisos de abastecimento de água e de inundação", "en": "Water supply and flood notices"}
 
 
@@ -30,7 +29,7 @@ def to_atom(notices: Iterable[Notice], *, base_url: str, author: str, now: datet
         key=lambda notice: (notice.revisions[-1].sent_at, notice.notice_id),
         reverse=True,
     )
-    feed = etree.Element(f"{{{NAMESPACE}}}feed", nsmap=_NAMESPACES)
+    feed = etree.Element(f"{{{NAMESPACE}}}feed", nsmap={None: NAMESPACE})  # type: ignore[dict-item]
     feed.set("{http://www.w3.org/XML/1998/namespace}lang", language)
     _add(feed, "id", f"{base}/public/notices.atom")
     _add(feed, "title", _TITLES.get(language, _TITLES["en"]))

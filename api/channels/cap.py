@@ -36,7 +36,6 @@ NAMESPACE = "urn:oasis:names:tc:emergency:cap:1.2"
 MEDIA_TYPE = "application/cap+xml"
 ALL_CLEAR_LASTS = timedelta(hours=2)
 
-_NAMESPACES: dict[str | None, str] = {None: NAMESPACE}
 _LANGUAGES = {"pt": "pt-PT", "en": "en"}
 _MESSAGE_TYPES = {
     NoticeState.PUBLISHED: "Alert",
@@ -94,7 +93,7 @@ def to_cap(notice: Notice, *, sender: str, base_url: str, area: Area | None = No
         if not name or _FORBIDDEN_IN_NAMES.search(name):
             raise InputError(f"{name!r} cannot stand in CAP: no space, comma, < or & is allowed")
     revision = notice.revisions[-1]
-    alert = etree.Element(f"{{{NAMESPACE}}}alert", nsmap=_NAMESPACES)
+    alert = etree.Element(f"{{{NAMESPACE}}}alert", nsmap={None: NAMESPACE})  # type: ignore[dict-item]
     _add(alert, "identifier", identifier_of(notice, revision))
     _add(alert, "sender", sender)
     _add(alert, "sent", cap_time(revision.sent_at))
@@ -120,8 +119,7 @@ def validate(alert: etree._Element) -> None:
     """
     schema = _schema()
     if not schema.validate(alert):
-        faults = "; ".join(str(fault.message) for fault in schema.error_log)
-        raise InputError(f"not a valid CAP 1.2 message: {faults}")
+        raise InputError(f"not a valid CAP 1.2 message: {schema.error_log}")
 
 
 def identifier_of(notice: Notice, revision: Revision) -> str:
@@ -143,16 +141,17 @@ def _add_info(
     web: str,
     area: Area,
 ) -> None:
+    over = revision.state in {NoticeState.ALL_CLEAR, NoticeState.REPLACED}
     info = _add(alert, "info")
     _add(info, "language", _LANGUAGES.get(language, language))
     _add(info, "category", _CATEGORIES.get(notice.kind, "Infra"))
     _add(info, "event", _EVENTS[notice.kind]["pt" if language == "pt" else "en"])
     _add(info, "responseType", _response(notice, revision))
     _add(info, "urgency", _urgency(revision))
-    _add(info, "severity", _SEVERITIES[notice.severity])
+    _add(info, "severity", "Minor" if over else _SEVERITIES[notice.severity])
     _add(info, "certainty", _certainty(notice))
     _add(info, "effective", cap_time(revision.sent_at))
-    if revision.starts_at is not None:
+    if revision.starts_at is not None and not over:
         _add(info, "onset", cap_time(revision.starts_at))
     expires = _expires(revision)
     if expires is not None:
