@@ -1,0 +1,367 @@
+"""Wiring: the one module that knows every package and joins ports with adapters.
+
+Nothing heavy is imported before it is needed, so that the command line answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from api.services import Services
+from api.settings import Settings, load_settings
+from twin.clock import Clock, SystemClock
+from twin.cycle import Cycle, CycleRules
+from twin.detection import Detector, Rules
+from twin.errors import ConfigError
+from twin.forecasts import Rung
+from twin.incidents import IncidentKind
+from twin.network import Network, NetworkKind
+from twin.noticeboard import Noticeboard
+from twin.notices import NoticeStatus
+from twin.ports import (
+    AuditEntry,
+    DrainageModel,
+    ModelFile,
+    ReadingStore,
+    Registry,
+    SupplyModel,
+    WeatherSource,
+)
+
+if TYPE_CHECKING:
+    from ingest.mqtt import MqttSettings
+    from models.pool import EnginePool
+
+# ------------------------------------------------------------------------------------------------------ memory
+
+
+def data_folder(given: Path | None) -> Path:
+    """Return the data folder: the one given, else TWIN_DATA_DIR, else ./h2twin-data."""
+    return load_settings(data_dir=given).data_dir
+
+
+def make_private(folder: Path) -> Path:
+    """Make the data folder where it is missing; only its owner may look into it.
+
+    Raises:
+        ConfigError: If it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+        keep_out = folder / ".gitignore"
+        if not keep_out.exists():
+            keep_out.write_text("*\n")
+    except OSError as error:
+        raise ConfigError(f"cannot use {folder} as the data folder: {error}") from error
+    return folder
+
+
+def open_registry(settings: Settings) -> Registry:
+    """Open (and migrate) the registry: PostgreSQL where TWIN_DATABASE_URL says so, else SQLite."""
+    from twin.storage.registry import open_registry as connect
+
+    if settings.database_url is not None:
+        return connect(settings.database_url.get_secret_value())
+    return connect(f"sqlite:///{make_private(settings.data_dir) / 'registry.db'}")
+
+
+def open_readings(settings: Settings) -> ReadingStore:
+    """Open the reading store: InfluxDB behind a durable spool where TWIN_INFLUX_URL says so, else SQLite."""
+    folder = make_private(settings.data_dir)
+    if settings.influx_url is not None:
+        from twin.storage.influx_readings import InfluxReadings
+
+        assert settings.influx_token is not None
+        return InfluxReadings(
+            url=settings.influx_url,
+            token=settings.influx_token.get_secret_value(),
+            org=settings.influx_org,
+            bucket=settings.influx_bucket,
+            spool_path=folder / "spool.db",
+        )
+    from twin.storage.sqlite_readings import SqliteReadings
+
+    return SqliteReadings(folder / "readings.db")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Both stores of one installation."""
+
+    readings: ReadingStore
+    registry: Registry
+
+    def close(self) -> None:
+        """Close both; what they were given stays durable."""
+        self.readings.close()
+        self.registry.close()
+
+
+def open_memory(settings: Settings) -> Memory:
+    """Open both stores."""
+    return Memory(open_readings(settings), open_registry(settings))
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """What a command needs that works on the data folder without the service."""
+
+    settings: Settings
+    clock: Clock
+    registry: Registry
+    noticeboard: Noticeboard
+    open_readings: Callable[[], ReadingStore]
+
+    def audit(self, action: str, subject: str, detail: str = "", *, actor: str = "cli") -> None:
+        """Record what a person did at the command line."""
+        self.registry.record(AuditEntry(self.clock.now(), actor, action, subject, detail))
+
+
+@contextmanager
+def offline(data_dir: Path | None, **given: object) -> Iterator[Offline]:
+    """Open the registry of a data folder for the length of one command."""
+    settings = load_settings(data_dir=data_dir, **given)
+    clock = SystemClock()
+    registry = open_registry(settings)
+    opened: list[ReadingStore] = []
+
+    def readings() -> ReadingStore:
+        opened.append(open_readings(settings))
+        return opened[-1]
+
+    try:
+        board = make_noticeboard(settings, registry, clock, exercise=False)
+        yield Offline(settings, clock, registry, board, readings)
+    finally:
+        for store in opened:
+            store.close()
+        registry.close()
+
+
+# ------------------------------------------------------------------------------------------------------ models
+
+
+@contextmanager
+def engine_pool(settings: Settings, *, workers: int | None = None) -> Iterator[EnginePool]:
+    """Run engine processes for the length of the block."""
+    from models.pool import EnginePool
+
+    with EnginePool(
+        workers or settings.workers,
+        time_limit_s=settings.engine_time_limit_s,
+        memory_limit_mb=settings.engine_memory_mb,
+    ) as pool:
+        yield pool
+
+
+def load_supply_model(file: ModelFile, pool: EnginePool) -> SupplyModel:
+    """Make a supply model of an imported INP."""
+    from models.supply.model import EpanetSupply
+
+    return EpanetSupply(file.content, pool, model_id=file.name)
+
+
+def load_drainage_model(file: ModelFile, pool: EnginePool) -> DrainageModel:
+    """Make a drainage model of an imported INP."""
+    from models.drainage.model import SwmmDrainage
+
+    return SwmmDrainage(file.content, pool, model_id=file.name)
+
+
+class Models:
+    """The models in use; a newly imported file is taken up by the next cycle."""
+
+    def __init__(self, registry: Registry, pool: EnginePool) -> None:
+        self._registry = registry
+        self._pool = pool
+        self._supply: tuple[str, SupplyModel] | None = None
+        self._drainage: tuple[str, DrainageModel] | None = None
+
+    def supply(self) -> SupplyModel | None:
+        """Return the supply model, or None while none is imported."""
+        file = self._registry.model_file(NetworkKind.SUPPLY)
+        if file is None:
+            return None
+        if self._supply is None or self._supply[0] != file.sha256:
+            self._supply = (file.sha256, load_supply_model(file, self._pool))
+        return self._supply[1]
+
+    def drainage(self) -> DrainageModel | None:
+        """Return the drainage model, or None while none is imported."""
+        file = self._registry.model_file(NetworkKind.DRAINAGE)
+        if file is None:
+            return None
+        if self._drainage is None or self._drainage[0] != file.sha256:
+            self._drainage = (file.sha256, load_drainage_model(file, self._pool))
+        return self._drainage[1]
+
+    def network(self, kind: NetworkKind) -> Network | None:
+        """Return the network of a kind, or None while none is imported."""
+        model = self.supply() if kind is NetworkKind.SUPPLY else self.drainage()
+        return model.network if model else None
+
+
+# ----------------------------------------------------------------------------------------------------- weather
+
+
+def make_weather(settings: Settings, registry: Registry) -> WeatherSource:
+    """Make the ladder of weather sources that the settings name; its last rung always answers."""
+    from ingest.weather.ladder import WeatherLadder
+
+    return WeatherLadder(_weather_rungs(settings), registry)
+
+
+def _weather_rungs(settings: Settings) -> Sequence[tuple[Rung, WeatherSource]]:
+    if settings.weather == "files":
+        from ingest.weather.files import WeatherFiles
+
+        assert settings.weather_files is not None
+        return [(Rung.ENSEMBLE, WeatherFiles(settings.weather_files))]
+    if settings.weather == "none":
+        return []
+    assert settings.weather_latitude is not None
+    assert settings.weather_longitude is not None
+    place = {"latitude": settings.weather_latitude, "longitude": settings.weather_longitude}
+    if settings.weather == "met_norway":
+        from ingest.weather.met_norway import MetNorway
+
+        met = MetNorway(base_url=settings.met_norway_url, user_agent=settings.weather_user_agent, **place)
+        return [(Rung.DETERMINISTIC, met)]
+    from ingest.weather.open_meteo import OpenMeteo
+
+    key = settings.open_meteo_key.get_secret_value() if settings.open_meteo_key else None
+    return [
+        (Rung.ENSEMBLE, OpenMeteo(base_url=settings.open_meteo_ensemble_url, ensemble=True, api_key=key, **place)),
+        (Rung.DETERMINISTIC, OpenMeteo(base_url=settings.open_meteo_url, ensemble=False, api_key=key, **place)),
+    ]
+
+
+# -------------------------------------------------------------------------------------------------- the cycle
+
+
+DEMO_AUTO_PUBLISH = frozenset(
+    {IncidentKind.OUTAGE_OBSERVED, IncidentKind.OUTAGE_PREDICTED, IncidentKind.FLOOD_PREDICTED}
+)
+
+
+def make_noticeboard(
+    settings: Settings,
+    registry: Registry,
+    clock: Clock,
+    *,
+    exercise: bool,
+    districts: Mapping[str, str] | None = None,
+) -> Noticeboard:
+    """Make the notices' desk; what is made in an exercise can never pass for real."""
+    from api.channels.cap import to_cap
+    from api.channels.texts import TextWriter
+
+    status = NoticeStatus.EXERCISE if exercise else NoticeStatus.ACTUAL
+    return Noticeboard(
+        registry,
+        writer=TextWriter(settings.zone, status=status),
+        clock=clock,
+        status=status,
+        auto_publish=DEMO_AUTO_PUBLISH if exercise else settings.notice_auto_publish,
+        districts=districts,
+        proof=partial(to_cap, sender=settings.notice_sender, base_url=settings.public_url),
+    )
+
+
+def make_cycle(
+    settings: Settings,
+    memory: Memory,
+    models: Models,
+    weather: WeatherSource,
+    clock: Clock,
+    *,
+    exercise: bool,
+) -> Cycle:
+    """Join everything that one turn of the twin needs."""
+    network = models.network(NetworkKind.SUPPLY)
+    districts = network.district_of_node if network else None
+    return Cycle(
+        clock=clock,
+        readings=memory.readings,
+        registry=memory.registry,
+        noticeboard=make_noticeboard(settings, memory.registry, clock, exercise=exercise, districts=districts),
+        models=models,
+        weather=weather,
+        rules=CycleRules(
+            supply_horizon_s=int(settings.supply_horizon_h * 3600),
+            drainage_horizon_s=int(settings.drainage_horizon_h * 3600),
+            required_pressure_m=settings.required_pressure_m,
+            flood_probability=settings.flood_probability,
+        ),
+        detector=Detector(Rules()),
+    )
+
+
+def make_services(
+    settings: Settings, memory: Memory, models: Models, clock: Clock, *, exercise: bool, cycle_s: float | None = None
+) -> Services:
+    """Join everything that the web application serves."""
+    return Services(
+        clock=clock,
+        readings=memory.readings,
+        registry=memory.registry,
+        network=models.network,
+        timezone=settings.zone,
+        cycle_s=cycle_s or settings.cycle_s,
+        exercise=exercise,
+        required_pressure_m=settings.required_pressure_m,
+        noticeboard=make_noticeboard(settings, memory.registry, clock, exercise=exercise),
+        notice_sender=settings.notice_sender,
+        public_url=settings.public_url,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ broker
+
+
+BROKER_FILE = "broker.url"
+"""Where the embedded broker's address and password stand, for the other roles and for gateways (mode 0600)."""
+
+
+def write_broker_url(folder: Path, url: str) -> None:
+    """Leave the embedded broker's address in the data folder, readable by its owner only."""
+    path = folder / BROKER_FILE
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(url + "\n")
+
+
+def broker_url(settings: Settings) -> str:
+    """Return the broker's address: TWIN_MQTT_URL, else the embedded broker's from the data folder.
+
+    Raises:
+        ConfigError: If neither is there.
+    """
+    if settings.mqtt_url is not None:
+        return settings.mqtt_url.get_secret_value()
+    path = settings.data_dir / BROKER_FILE
+    if not path.exists():
+        raise ConfigError("no broker: start `h2twin serve`, or name one with --mqtt-url or TWIN_MQTT_URL")
+    return path.read_text().strip()
+
+
+@contextmanager
+def publisher(settings: Settings) -> Iterator[Callable[[str, bytes], None]]:
+    """Connect to the broker for the length of the block; the function given returns when the broker has the message."""
+    from ingest.gateway import Publisher
+
+    with Publisher(broker_url(settings)) as connected:
+        yield connected.publish
+
+
+def mqtt_settings(settings: Settings, url: str) -> MqttSettings:
+    """Return how the ingester talks to the broker at `url`."""
+    from ingest.mqtt import MqttSettings
+
+    return MqttSettings.from_url(url, client_id=settings.mqtt_client_id)

@@ -1,0 +1,37 @@
+"""`h2twin import`: sensors, customers, models, readings and weather from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.commands.options import DataDir, Json, print_json
+
+KINDS = ("sensors", "customers", "network", "drainage", "readings", "weather")
+
+
+def import_file(
+    kind: Annotated[str, typer.Argument(help=f"What the file holds: {', '.join(KINDS)}.")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Import a file: rows are added or replaced. A bad row is named with its line, and nothing is imported.
+
+    Readings are different: bad rows go to the dead letters and the rest is imported.
+    """
+    from api import importer
+    from api.bootstrap import offline
+    from twin.errors import InputError
+
+    if kind not in KINDS:
+        raise InputError(f"cannot import {kind!r}; known are {', '.join(KINDS)}")
+    with offline(data_dir) as here:
+        outcome = importer.import_file(here, kind, file, progress=not json)
+        here.audit(f"import.{kind}", file.name, str(outcome))
+    if json:
+        print_json(outcome)
+    else:
+        typer.echo(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in outcome.items()))

@@ -1,0 +1,115 @@
+"""What `h2twin doctor` looks at: stores, broker, models, engines, the age of the last cycle, room on the disk."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from api import bootstrap
+from api.settings import Settings
+from twin.clock import SystemClock
+from twin.errors import TwinError, UnavailableError
+
+LEAST_FREE_BYTES = 500_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part, whether it is well, and what was found (or what to do)."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def diagnose(settings: Settings) -> list[Check]:
+    """Look at every part; a part that is broken is a finding, never an exception."""
+    return [
+        _look("data folder", lambda: _disk(settings)),
+        _look("registry", lambda: _registry(settings)),
+        _look("readings", lambda: _readings(settings)),
+        _look("broker", lambda: _broker(settings)),
+        _look("models", lambda: _models(settings)),
+        _look("engines", lambda: _engines(settings)),
+        _look("roles", lambda: _roles(settings)),
+    ]
+
+
+def _look(name: str, question: Callable[[], str]) -> Check:
+    try:
+        return Check(name, ok=True, detail=question())
+    except (TwinError, OSError) as error:
+        return Check(name, ok=False, detail=str(error))
+
+
+def _disk(settings: Settings) -> str:
+    free = shutil.disk_usage(bootstrap.make_private(settings.data_dir)).free
+    if free < LEAST_FREE_BYTES:
+        raise UnavailableError(f"only {free / 1e6:.0f} MB are free at {settings.data_dir}: make room")
+    return f"{settings.data_dir}, {free / 1e9:.1f} GB free"
+
+
+def _registry(settings: Settings) -> str:
+    registry = bootstrap.open_registry(settings)
+    try:
+        registry.check()
+        return f"{len(registry.sensors())} sensors, {len(registry.customers())} connections"
+    finally:
+        registry.close()
+
+
+def _readings(settings: Settings) -> str:
+    store = bootstrap.open_readings(settings)
+    try:
+        store.check()
+        stats = store.stats()
+        return f"{stats.readings} readings, {stats.pending} on their way, {stats.quarantined} quarantined"
+    finally:
+        store.close()
+
+
+def _broker(settings: Settings) -> str:
+    parts = urlsplit(bootstrap.broker_url(settings))
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 1883), timeout=5):
+            return f"{parts.hostname}:{parts.port} answers"
+    except OSError as error:
+        raise UnavailableError(f"{parts.hostname}:{parts.port} does not answer ({error}); is it running?") from error
+
+
+def _models(settings: Settings) -> str:
+    from twin.network import NetworkKind
+
+    registry = bootstrap.open_registry(settings)
+    try:
+        files = [file for kind in NetworkKind if (file := registry.model_file(kind)) is not None]
+    finally:
+        registry.close()
+    if not files:
+        raise UnavailableError("no model is imported: h2twin import network FILE, h2twin import drainage FILE")
+    return ", ".join(f"{file.kind} {file.name} ({file.sha256[:12]})" for file in files)
+
+
+def _engines(settings: Settings) -> str:
+    from models.supply.epanet import engine_version
+
+    with bootstrap.engine_pool(settings, workers=1) as pool:
+        return str(pool.run(engine_version))
+
+
+def _roles(settings: Settings) -> str:
+    now = SystemClock().now()
+    registry = bootstrap.open_registry(settings)
+    try:
+        beats = registry.beats()
+    finally:
+        registry.close()
+    bad = [f"{role}: {beat.detail}" for role, beat in beats.items() if not beat.ok]
+    if bad:
+        raise UnavailableError("; ".join(bad))
+    if not beats:
+        raise UnavailableError("no role has ever run here: h2twin serve")
+    return ", ".join(f"{role} {(now - beat.at).total_seconds():.0f} s ago" for role, beat in sorted(beats.items()))

@@ -1,0 +1,120 @@
+"""Replay of stored readings in a folder of their own: the same service, an exercise clock, nobody told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from heapq import merge
+from pathlib import Path
+from typing import Any
+
+from api import bootstrap
+from api.roles import IngestRole
+from api.settings import Settings
+from twin.clock import ReplayClock
+from twin.cycle import CycleOutcome
+from twin.errors import ConfigError, InputError
+from twin.network import NetworkKind
+from twin.ports import ReadingStore, Registry
+from twin.readings import Reading
+from twin.replay import Replay, steps_from_readings
+
+
+def relive(
+    settings: Settings,
+    *,
+    into: Path,
+    start: datetime,
+    end: datetime,
+    every_s: float,
+    speed: float | None,
+    stop: threading.Event,
+    on_turn: Callable[[CycleOutcome], None],
+) -> dict[str, Any]:
+    """Publish the stored readings of [start, end) to a broker of the replay's own and turn the cycle on them.
+
+    Sensors, customers, models and the weather forecasts known at the start are copied; the live folder is only read.
+
+    Raises:
+        ConfigError: If the replay's folder is the live one, or holds readings already.
+        InputError: If the period is empty or no reading lies in it.
+    """
+    if start >= end:
+        raise InputError(f"the period from {start} to {end} is empty")
+    if into.resolve() == settings.data_dir.resolve():
+        raise ConfigError("a replay needs a folder of its own; name another one with --into")
+    apart = settings.model_copy(
+        update={
+            "data_dir": into, "mqtt_url": None, "mqtt_port": 0, "influx_url": None, "database_url": None, "weather": "none",
+        }
+    )  # fmt: skip
+    with ExitStack() as stack:
+        live = bootstrap.open_memory(settings)
+        stack.callback(live.close)
+        memory = bootstrap.open_memory(apart)
+        stack.callback(memory.close)
+        if memory.readings.stats().readings:
+            raise ConfigError(f"{into} holds readings already; a replay wants an empty folder")
+        _copy(live.registry, memory.registry, start)
+        clock = ReplayClock(start)
+        pool = stack.enter_context(bootstrap.engine_pool(apart))
+        models = bootstrap.Models(memory.registry, pool)
+        ingest = IngestRole(apart, memory, clock)
+        stack.callback(ingest.stop)
+        ingest.start()
+        cycle = bootstrap.make_cycle(
+            apart, memory, models, bootstrap.make_weather(apart, memory.registry), clock, exercise=True
+        )
+        replay = _replay(stack, ingest, clock, cycle)
+        turns: list[CycleOutcome] = []
+
+        def turned(outcome: CycleOutcome) -> None:
+            turns.append(outcome)
+            on_turn(outcome)
+
+        readings = _readings(live, start, end)
+        replay.play(steps_from_readings(readings, every_s=every_s, start=start), speed=speed, stop=stop, on_turn=turned)
+        if not replay.published:
+            raise InputError(f"no reading is stored from {start} to {end}")
+        return {
+            "readings_published": replay.published,
+            "readings_stored": memory.readings.stats().readings,
+            "dead_letters": memory.registry.count_dead_letters(),
+            "cycles": len(turns),
+            "incidents": memory.registry.count_incidents(),
+            "notices": memory.registry.count_notices(),
+        }
+
+
+def _replay(stack: ExitStack, ingest: IngestRole, clock: ReplayClock, cycle: Any) -> Replay:
+    from ingest.gateway import GatewayProcess
+
+    gateway = stack.enter_context(GatewayProcess(ingest.broker_url, "replay"))
+    ingester = ingest.ingester
+    assert ingester is not None
+
+    def taken() -> int:
+        state = ingester.state()
+        return state.stored + state.duplicates + state.dead
+
+    return Replay(clock, gateway, taken, cycle)
+
+
+def _copy(live: Registry, apart: Registry, start: datetime) -> None:
+    apart.upsert_sensors(list(live.sensors().values()))
+    apart.upsert_customers(live.customers())
+    for kind in NetworkKind:
+        file = live.model_file(kind)
+        if file is not None:
+            apart.save_model_file(file)
+    weather = live.latest_weather(known_at=start)
+    if weather is not None:
+        apart.save_weather(weather)
+
+
+def _readings(live: bootstrap.Memory, start: datetime, end: datetime) -> Iterator[Reading]:
+    store: ReadingStore = live.readings
+    series = (store.between(sensor_id, start, end) for sensor_id in live.registry.sensors())
+    return merge(*series, key=lambda reading: reading.observed_at)

@@ -1,0 +1,197 @@
+"""The roles of a running h2twin: ingest, cycle and api. Each is a thread that survives what it meets.
+
+A role that fails says so in its sign of life (`Beat`), waits a growing while, and goes on. Roles share nothing but the
+broker and the stores, so they run in one process or in three.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import structlog
+
+from api import bootstrap
+from api.settings import Settings
+from twin.clock import Clock
+from twin.errors import ConflictError, TwinError
+from twin.ports import Beat, Registry
+
+if TYPE_CHECKING:
+    from ingest.mqtt import MqttIngester
+    from twin.cycle import Cycle
+
+log = structlog.get_logger()
+
+BEAT_EVERY_S = 2.0
+LEASE = "cycle"
+
+
+class IngestRole:
+    """Hosts the embedded broker (unless one is named) and takes readings in."""
+
+    def __init__(self, settings: Settings, memory: bootstrap.Memory, clock: Clock) -> None:
+        self._settings = settings
+        self._memory = memory
+        self._clock = clock
+        self._stack = ExitStack()
+        self._stop = threading.Event()
+        self._beating = threading.Thread(target=self._beat, name="ingest-beat", daemon=True)
+        self.ingester: MqttIngester | None = None
+        self.broker_url = ""
+
+    def start(self) -> None:
+        """Start broker and ingester; a broker that is away is waited for, not an error."""
+        from ingest.mappings import load_mappings
+        from ingest.mqtt import MqttIngester
+        from ingest.pipeline import Pipeline
+
+        self.broker_url = self._broker()
+        pipeline = Pipeline(
+            readings=self._memory.readings,
+            dead_letters=self._memory.registry,
+            sensors=self._memory.registry,
+            clock=self._clock,
+            mappings=load_mappings(self._settings.mappings) if self._settings.mappings else None,
+        )
+        self.ingester = MqttIngester(bootstrap.mqtt_settings(self._settings, self.broker_url), pipeline, self._clock)
+        self.ingester.start()
+        self._beating.start()
+
+    def stop(self) -> None:
+        """Stop taking readings; what is unacknowledged comes again at the next start."""
+        self._stop.set()
+        if self.ingester is not None:
+            self.ingester.stop(10.0)
+            self._beating.join(10.0)
+        self._stack.close()
+
+    def _broker(self) -> str:
+        if self._settings.mqtt_url is not None:
+            return self._settings.mqtt_url.get_secret_value()
+        from ingest.broker import embedded_broker
+
+        url = self._stack.enter_context(embedded_broker(self._settings.mqtt_port))
+        bootstrap.write_broker_url(self._settings.data_dir, url)
+        return url
+
+    def _beat(self) -> None:
+        assert self.ingester is not None
+        while not self._stop.wait(BEAT_EVERY_S):
+            state = self.ingester.state()
+            ok = state.connected and not state.paused_because
+            detail = state.paused_because or ("" if state.connected else "the broker is away")
+            numbers = {name: float(v) for name, v in asdict(state).items() if isinstance(v, (int, float))}
+            _leave(self._memory.registry, Beat("ingest", self._clock.now(), ok, detail, numbers))
+
+
+class CycleRole:
+    """Turns the cycle at its period, under a lease: of several processes only one forecasts and tells."""
+
+    def __init__(self, make_cycle: Callable[[], Cycle], registry: Registry, clock: Clock, *, period_s: float) -> None:
+        self._make_cycle = make_cycle
+        self._registry = registry
+        self._clock = clock
+        self._period_s = period_s
+        self._holder = f"{socket.gethostname()}-{os.getpid()}"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cycle", daemon=True)
+
+    def start(self) -> None:
+        """Begin to turn."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the present turn end, and give the lease back."""
+        self._stop.set()
+        self._thread.join(30.0)
+        try:
+            self._registry.release_lease(LEASE, self._holder)
+        except TwinError as error:
+            log.warning("lease not given back", cause=str(error))
+
+    def _run(self) -> None:
+        cycle: Cycle | None = None
+        wait_s = 0.0
+        while not self._stop.wait(wait_s):
+            started = time.monotonic()
+            try:
+                if self._holds_lease():
+                    cycle = cycle or self._make_cycle()
+                    cycle.turn()
+            except TwinError as error:
+                log.error("cycle failed", cause=str(error))
+                _leave(self._registry, Beat("cycle", self._clock.now(), ok=False, detail=str(error)))
+            except Exception as error:  # a defect of ours must not end the service
+                log.exception("cycle failed unexpectedly")
+                detail = f"unexpected {type(error).__name__}: {error}"
+                _leave(self._registry, Beat("cycle", self._clock.now(), ok=False, detail=detail))
+            wait_s = max(0.0, self._period_s - (time.monotonic() - started))
+
+    def _holds_lease(self) -> bool:
+        ttl_s = 3 * self._period_s
+        return self._registry.acquire_lease(LEASE, self._holder, ttl_s=ttl_s, now=self._clock.now())
+
+
+class WebRole:
+    """Serves the API and the pages with uvicorn, in a thread of its own."""
+
+    def __init__(self, app: object, host: str, port: int) -> None:
+        import uvicorn
+
+        self._socket = _listen(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        self.host = host
+        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)  # type: ignore[arg-type]
+        self._server = uvicorn.Server(config)
+        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="api", daemon=True
+        )
+
+    @property
+    def address(self) -> str:
+        """Where the pages are."""
+        return f"http://{self.host}:{self.port}/"
+
+    def start(self) -> None:
+        """Begin to serve; returns when requests are answered."""
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise ConflictError("the web server ended at once; see the log")
+            threading.Event().wait(0.01)
+
+    def stop(self) -> None:
+        """Finish the requests under way and end."""
+        self._server.should_exit = True
+        self._thread.join(10.0)
+        self._socket.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    from twin.errors import ConfigError
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from error
+    return listener
+
+
+def _leave(registry: Registry, beat: Beat) -> None:
+    try:
+        registry.beat(beat)
+    except TwinError as error:
+        log.warning("sign of life not kept", role=beat.role, cause=str(error))
