@@ -35,6 +35,7 @@ class WeatherEnsemble:
 
     Step i covers [valid_from + i * interval_s, valid_from + (i + 1) * interval_s).
     `issued_at` is None where the provider states none; `available_at` is when h2twin got hold of it.
+    `causes` says in words why each better rung of the weather ladder was not used.
     """
 
     source: str
@@ -47,6 +48,7 @@ class WeatherEnsemble:
     rung: Rung = Rung.ENSEMBLE
     synthetic: bool = False
     attribution: str = ""
+    causes: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
