@@ -1,0 +1,259 @@
+"""readings.csv and readings.parquet: history, row by row. A bad row is handed back with its bytes and stops nothing.
+
+In CSV one physical line is one row, whatever quotes it holds: a stray quote spoils its own line only.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ingest.files.tables import check_header, parse_number
+from twin.clock import as_utc, parse_time
+from twin.errors import ConfigError, InputError
+from twin.readings import Reading, Sensor, reading_from_raw
+
+REQUIRED = ("sensor_id", "observed_at", "value")
+OPTIONAL = ("unit", "available_at", "seq")
+LONGEST_LINE = 64 * 1024
+
+_LARGEST_SEQ = 2**63 - 1
+_DIGITS = re.compile(r"\d{1,19}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that is no reading: `payload` is the line as it stands in the file (Parquet: the row as JSON).
+
+    `reason` is a stable slug (undecodable, unknown_sensor, invalid_input, unknown_unit, wrong_dimension,
+    naive_datetime), `detail` says the rest to a person. `line` counts from 1, the header included (Parquet: rows).
+    """
+
+    line: int
+    reason: str
+    detail: str
+    payload: bytes
+
+
+class _UndecodableError(InputError):
+    """The row cannot be taken apart."""
+
+    problem = "undecodable"
+
+
+class _UnknownSensorError(InputError):
+    """The row names a sensor that is not registered."""
+
+    problem = "unknown_sensor"
+
+
+def read_readings(path: Path, sensors: Mapping[str, Sensor], *, now: datetime) -> Iterator[Reading | BadRow]:
+    """Read `path` (Parquet by its suffix, else CSV) row by row, in constant memory.
+
+    Rows without `available_at` became available at `now`. Values are converted to SI; quality is not judged here.
+
+    Raises:
+        InputError: At once, if the file cannot be read or its columns are not those of the contract.
+        ConfigError: At once, if it is Parquet and pyarrow is not installed.
+    """
+    now = as_utc(now)
+    if path.suffix.lower() == ".parquet":
+        return _read_parquet(path, sensors, now)
+    return _read_csv(path, sensors, now)
+
+
+def _read_csv(path: Path, sensors: Mapping[str, Sensor], now: datetime) -> Iterator[Reading | BadRow]:
+    header_line, columns = _header(path)
+    return _csv_rows(path, header_line, columns, sensors, now)
+
+
+def _header(path: Path) -> tuple[int, list[str]]:
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        try:
+            cells = _cells(line.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path.name}, line {number}: is not UTF-8; save the file as CSV in UTF-8") from error
+        except InputError as error:
+            raise InputError(f"{path.name}, line {number}: {error}") from error
+        return number, check_header(path, cells, required=REQUIRED, optional=OPTIONAL)
+    raise InputError(f"{path.name} is empty: it needs a line with the columns {', '.join(REQUIRED)}")
+
+
+def _csv_rows(
+    path: Path, header_line: int, columns: Sequence[str], sensors: Mapping[str, Sensor], now: datetime
+) -> Iterator[Reading | BadRow]:
+    for number, line in _lines(path):
+        if number <= header_line or not line.strip(b" \t\r\n,"):
+            continue
+        try:
+            yield _reading(_csv_row(line, columns), sensors, now)
+        except InputError as error:
+            yield BadRow(number, error.problem, str(error), line.rstrip(b"\r\n"))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield numbered lines with their ends; of a line that is too long, the beginning alone (it is a bad row)."""
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(LONGEST_LINE + 1):
+                number += 1
+                yield number, line
+                while not line.endswith(b"\n") and len(line) > LONGEST_LINE:
+                    line = file.readline(LONGEST_LINE + 1)
+    except OSError as error:
+        raise InputError(f"cannot read {path.name}: {error.strerror}") from error
+
+
+def _csv_row(line: bytes, columns: Sequence[str]) -> dict[str, Any]:
+    if len(line) > LONGEST_LINE:
+        raise _UndecodableError(f"the line is longer than {LONGEST_LINE} bytes")
+    try:
+        cells = _cells(line.decode())
+    except UnicodeDecodeError as error:
+        raise _UndecodableError("the line is not UTF-8") from error
+    if any(cells[len(columns) :]) or len(cells) < len(columns):
+        raise _UndecodableError(f"{len(cells)} cells where the header has {len(columns)} columns")
+    return {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
+
+
+def _cells(text: str) -> list[str]:
+    try:
+        rows = list(csv.reader([text.rstrip("\r\n")], strict=True))
+    except csv.Error as error:
+        raise _UndecodableError(f"not a line of CSV: {error}") from error
+    return [cell.strip() for row in rows for cell in row]
+
+
+def _read_parquet(path: Path, sensors: Mapping[str, Sensor], now: datetime) -> Iterator[Reading | BadRow]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ConfigError("Parquet files need pyarrow: pip install 'h2twin[parquet]'") from error
+    try:
+        file = parquet.ParquetFile(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(f"cannot read {path.name} as Parquet: {error}") from error
+    check_header(path, file.schema_arrow.names, required=REQUIRED, optional=OPTIONAL)
+    return _parquet_rows(path, file, sensors, now)
+
+
+def _parquet_rows(path: Path, file: Any, sensors: Mapping[str, Sensor], now: datetime) -> Iterator[Reading | BadRow]:
+    import pyarrow
+
+    number = 0
+    with file:
+        batches = file.iter_batches(batch_size=10_000)
+        while True:
+            try:
+                batch = next(batches, None)
+            except (OSError, pyarrow.ArrowException) as error:
+                raise InputError(f"{path.name} is damaged after row {number}: {error}") from error
+            if batch is None:
+                return
+            for row in _python_rows(batch):
+                number += 1
+                try:
+                    yield _parquet_reading(row, sensors, now)
+                except InputError as error:
+                    payload = json.dumps(row, default=str).encode() if isinstance(row, dict) else b""
+                    yield BadRow(number, error.problem, str(error), payload)
+
+
+def _parquet_reading(row: dict[str, Any] | Exception, sensors: Mapping[str, Sensor], now: datetime) -> Reading:
+    if isinstance(row, Exception):
+        raise _UndecodableError(f"the row cannot be taken apart: {row}") from row
+    return _reading({name: value for name, value in row.items() if value is not None}, sensors, now)
+
+
+def _python_rows(batch: Any) -> Iterator[dict[str, Any] | Exception]:
+    """Yield the rows as dicts, or why one cannot be: text that is not UTF-8, a time that no datetime reaches.
+
+    Times are cut to whole microseconds, whatever the file's resolution.
+    """
+    import pyarrow
+
+    columns = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pyarrow.types.is_timestamp(column.type) and column.type.unit == "ns":
+            column = column.cast(pyarrow.timestamp("us", tz=column.type.tz), safe=False)
+        columns[name] = column
+    for position in range(batch.num_rows):
+        try:
+            yield {name: column[position].as_py() for name, column in columns.items()}
+        except (ValueError, OverflowError, pyarrow.ArrowException) as error:
+            yield error
+
+
+def _reading(row: Mapping[str, Any], sensors: Mapping[str, Sensor], now: datetime) -> Reading:
+    sensor_id = str(_present(row, "sensor_id"))
+    sensor = sensors.get(sensor_id)
+    if sensor is None:
+        raise _UnknownSensorError(f"sensor {sensor_id!r} is not registered; import sensors.csv first")
+    return reading_from_raw(
+        sensor,
+        observed_at=_time("observed_at", _present(row, "observed_at")),
+        available_at=_time("available_at", row["available_at"]) if "available_at" in row else now,
+        raw_value=_number("value", _present(row, "value")),
+        raw_unit=str(row["unit"]) if "unit" in row else None,
+        seq=_seq(row.get("seq")),
+    )
+
+
+def _present(row: Mapping[str, Any], column: str) -> Any:
+    if column not in row:
+        raise InputError(f"column {column} is empty")
+    return row[column]
+
+
+def _time(column: str, value: Any) -> datetime:
+    try:
+        return as_utc(value) if isinstance(value, datetime) else parse_time(value)
+    except InputError as error:
+        raise type(error)(f"column {column}: {error}") from error
+
+
+def _number(column: str, value: Any) -> float:
+    try:
+        return parse_number(value) if isinstance(value, str) else _float(value)
+    except InputError as error:
+        raise InputError(f"column {column}: {error}") from error
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, bool | bytes | datetime):
+        raise InputError(f"{value!r} is not a number")
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{value!r} is not a number") from error
+
+
+def _seq(value: Any) -> int | None:
+    """Read a sequence number; a column of floats (as pandas writes whole numbers with gaps) holds NaN where none is."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    try:
+        number = float(value) if isinstance(value, float) else int(_whole(value))
+        if number != int(number) or not 0 <= number <= _LARGEST_SEQ:
+            raise ValueError
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"column seq: {value!r} is not a whole number from 0 to {_LARGEST_SEQ}") from error
+    return int(number)
+
+
+def _whole(value: Any) -> Any:
+    """Return `value` if it is an integer or the decimal digits of one."""
+    if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, str) and _DIGITS.fullmatch(value))):
+        raise ValueError
+    return value
