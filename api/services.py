@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from twin.clock import Clock
 from twin.network import Network, NetworkKind
+from twin.notices import Notice
 from twin.ports import ReadingStore, Registry
+
+
+class NoticeSteps(Protocol):
+    """The steps a person may take a notice through (`twin.noticeboard.Noticeboard`); each is audited."""
+
+    def approve(self, notice_id: str, *, by: str) -> Notice:
+        """Approve a draft."""
+        ...
+
+    def publish(self, notice_id: str, *, by: str) -> Notice:
+        """Publish an approved notice."""
+        ...
+
+    def cancel(self, notice_id: str, *, by: str) -> Notice:
+        """Withdraw a notice that was never published."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +36,17 @@ class Services:
     `network` returns the imported network of a kind, or None when none was imported (it may take seconds the first
     time: it parses the model file apart from this process). `exercise` is True in demo and replay.
     `cycle_s` is the period at which a good cycle is expected; `/readyz` judges the last one's age by it.
+    `public_url` is where the public reaches this program, `notice_sender` who speaks: feeds and CAP name both.
     """
 
     clock: Clock
     readings: ReadingStore
     registry: Registry
     network: Callable[[NetworkKind], Network | None]
+    noticeboard: NoticeSteps
     timezone: ZoneInfo
     cycle_s: float
     exercise: bool
     required_pressure_m: float = 10.0
+    public_url: str = "http://127.0.0.1:8000"
+    notice_sender: str = "h2twin@localhost"

@@ -1,0 +1,74 @@
+"""The web application: every route under one roof, made from services that are ready wired."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from api import problems
+from api.guard import Guard
+from api.routes import (
+    about,
+    administration,
+    customers,
+    forecasts,
+    health,
+    incidents,
+    network,
+    notices,
+    ops,
+    public,
+    reference,
+    sensors,
+    state,
+)
+from api.services import Services
+from api.web.login import LoginNeededError, to_login
+from api.web.sessions import Attempts, Sessions
+
+API_PREFIX = "/api/v1"
+_RESOURCES = (about, sensors, network, state, forecasts, incidents, notices, customers, administration)
+_TAGS = {
+    "about": "What is running here.",
+    "sensors": "Sensors and their readings, with quality and reasons.",
+    "network": "The supply and drainage networks and their districts.",
+    "state": "The newest trusted values.",
+    "forecasts": "Forecasts of supply and drainage, with what they rest on and how old they are.",
+    "incidents": "What is wrong, or about to be.",
+    "notices": "What the public is told.",
+    "customers": "Whom it concerns. Personal data: every read is written down.",
+    "kpis": "Indicators, each with what it was made from.",
+    "administration": "Audit log, keys and dead letters.",
+    "public": "What everybody may see, without a key.",
+    "health": "For machines that watch.",
+}
+_DESCRIPTION = """The open digital twin of a city's water: supply, sewers and stormwater in one service.
+
+Values are SI, times RFC 3339 in UTC. Lists come in pages: `from` is inclusive, `to` exclusive, `next_cursor` of one
+page is the `cursor` of the next. Refusals are RFC 9457 problems with a stable `type`."""
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the application that serves `services`. Logins live in it: run one process of it per address."""
+    app = FastAPI(
+        title="h2twin",
+        version=version("h2twin"),
+        description=_DESCRIPTION,
+        openapi_tags=[{"name": name, "description": text} for name, text in _TAGS.items()],
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    app.state.sessions = Sessions()
+    app.state.attempts = Attempts()
+    app.add_middleware(Guard)
+    app.add_exception_handler(LoginNeededError, to_login)
+    problems.install(app)
+    for resource in _RESOURCES:
+        app.include_router(resource.router, prefix=API_PREFIX, responses=problems.documented((401, 403, 422)))
+    for plain in (health, public, ops, reference):
+        app.include_router(plain.router)
+    problems.describe_in(app)
+    return app

@@ -1,0 +1,121 @@
+"""Sensors and what they said."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from api.auth import Viewer, services_of
+from api.routes.query import Cursor, From, Id, KnownAt, Limit, To, make_cursor, page_by_key, read_cursor, require_order
+from api.schemas.base import PageOut, page_out
+from api.schemas.readings import ReadingOut
+from api.schemas.sensors import SensorOut
+from api.services import Services
+from twin.clock import format_time, parse_time
+from twin.errors import InputError, NotFoundError
+from twin.ports import ReadingStore
+from twin.readings import Quality, Reading, Sensor
+
+router = APIRouter(tags=["sensors"])
+
+# Every store can hold these years, and no reading of a water network lies outside them.
+FIRST = datetime(1900, 1, 1, tzinfo=UTC)
+LAST = datetime(2200, 1, 1, tzinfo=UTC)
+SCAN_LIMIT = 20_000
+"""One request looks at no more readings than this when it filters; the cursor goes on from there."""
+
+
+@router.get("/sensors")
+def list_sensors(request: Request, _: Viewer, limit: Limit = 100, cursor: Cursor = None) -> PageOut[SensorOut]:
+    """List the sensors in order of id."""
+    sensors = list(services_of(request).registry.sensors().values())
+    page = page_by_key(sensors, lambda sensor: sensor.sensor_id, of="sensors", limit=limit, cursor=cursor)
+    return page_out(page, SensorOut.model_validate)
+
+
+@router.get("/sensors/{sensor_id}")
+def get_sensor(request: Request, _: Viewer, sensor_id: Id) -> SensorOut:
+    """Tell about one sensor."""
+    return SensorOut.model_validate(_sensor(services_of(request), sensor_id))
+
+
+@router.get("/sensors/{sensor_id}/readings")
+def list_readings(
+    request: Request,
+    _: Viewer,
+    sensor_id: Id,
+    start: From = None,
+    end: To = None,
+    known_at: KnownAt = None,
+    quality: Annotated[list[Quality] | None, Query(description="Only these qualities; repeat for several.")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> PageOut[ReadingOut]:
+    """List a sensor's readings in order of time, values in SI, all qualities unless `quality` is given.
+
+    With `quality`, a page may hold fewer readings than `limit`; go on until `next_cursor` is null.
+    """
+    services = services_of(request)
+    _sensor(services, sensor_id)
+    require_order(start, end)
+    of = f"readings:{sensor_id}"
+    begin = _begin(read_cursor(of, cursor), max(start or FIRST, FIRST))
+    wanted = frozenset(quality or Quality)
+    readings, next_at = _scan(
+        services.readings, sensor_id, begin, min(end or LAST, LAST), known_at=known_at, wanted=wanted, limit=limit
+    )
+    return PageOut(
+        items=[ReadingOut.model_validate(reading) for reading in readings],
+        next_cursor=make_cursor(of, format_time(next_at)) if next_at else None,
+    )
+
+
+def _sensor(services: Services, sensor_id: str) -> Sensor:
+    sensor = services.registry.sensors().get(sensor_id)
+    if sensor is None:
+        raise NotFoundError(f"there is no sensor {sensor_id!r}")
+    return sensor
+
+
+def _begin(key: str | None, start: datetime) -> datetime:
+    """Return where the page begins: at the cursor, but never before `from`."""
+    if key is None:
+        return start
+    try:
+        return max(parse_time(key), start)
+    except InputError as error:
+        raise InputError("the cursor is broken: use next_cursor of the page before, or none at all") from error
+
+
+def _scan(
+    store: ReadingStore,
+    sensor_id: str,
+    begin: datetime,
+    end: datetime,
+    *,
+    known_at: datetime | None,
+    wanted: frozenset[Quality],
+    limit: int,
+) -> tuple[list[Reading], datetime | None]:
+    """Return up to `limit` wanted readings from `begin` on, and where the next page begins (None: there is none).
+
+    A page ends before the reading that the next one begins with, so nothing is lost or repeated between pages.
+    """
+    found: list[Reading] = []
+    seen = 0
+    while begin < end:
+        chunk = store.between(sensor_id, begin, end, known_at=known_at, limit=limit + 1)
+        for reading in chunk[:limit]:
+            if len(found) == limit:
+                return found, reading.observed_at
+            if reading.quality in wanted:
+                found.append(reading)
+        if len(chunk) <= limit:
+            return found, None
+        seen += limit
+        begin = chunk[limit].observed_at
+        if len(found) == limit or seen >= SCAN_LIMIT:
+            return found, begin
+    return found, None

@@ -1,0 +1,56 @@
+"""What is known right now."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fastapi import APIRouter, Request
+
+from api.auth import Viewer, services_of
+from api.freshness import latest_good
+from api.routes.query import Cursor, Limit, page_by_key
+from api.schemas.readings import ReadingOut
+from api.schemas.state import ModelStateOut, SensorStateOut, StateOut
+from api.services import Services
+from twin.forecasts import RunKind
+from twin.readings import Reading, Sensor
+
+router = APIRouter(tags=["state"])
+
+
+@router.get("/state")
+def state(request: Request, _: Viewer, limit: Limit = 1000, cursor: Cursor = None) -> StateOut:
+    """Return each sensor's newest trusted value with its age, and what the supply model's state was taken from."""
+    services = services_of(request)
+    now = services.clock.now()
+    sensors = list(services.registry.sensors().values())
+    page = page_by_key(sensors, lambda sensor: sensor.sensor_id, of="state", limit=limit, cursor=cursor)
+    newest = services.readings.latest([sensor.sensor_id for sensor in page.items], at=now)
+    items = [_sensor_state(sensor, newest.get(sensor.sensor_id), now) for sensor in page.items]
+    return StateOut(at=now, items=items, next_cursor=page.next_cursor, supply=_supply_state(services, now))
+
+
+def _sensor_state(sensor: Sensor, reading: Reading | None, now: datetime) -> SensorStateOut:
+    return SensorStateOut(
+        sensor_id=sensor.sensor_id,
+        quantity=sensor.quantity,
+        district=sensor.district,
+        reading=ReadingOut.model_validate(reading) if reading else None,
+        age_s=(now - reading.observed_at).total_seconds() if reading else None,
+    )
+
+
+def _supply_state(services: Services, now: datetime) -> ModelStateOut | None:
+    found = latest_good(RunKind.SUPPLY, services)
+    if found is None or found[0].supply is None:
+        return None
+    run, freshness = found
+    assert run.supply is not None
+    provenance = run.supply.provenance
+    return ModelStateOut(
+        run_id=run.run_id,
+        state_at=provenance.state_at,
+        age_s=(now - provenance.state_at).total_seconds() if provenance.state_at else None,
+        basis=list(provenance.state_basis),
+        stale=freshness.stale,
+    )

@@ -1,0 +1,261 @@
+"""Forecasts of supply and drainage, each with what it rests on and how old it is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from api.freshness import Freshness
+from api.schemas.base import Out, example
+from twin.forecasts import Run, Rung, RunKind, RunStatus, ShortageKind
+
+_PROVENANCE: dict[str, Any] = {
+    "model_id": "city",
+    "model_hash": "9f86d081884c7d65",
+    "engine": "EPANET 2.3.5",
+    "state_at": "2026-01-01T00:00:00Z",
+    "state_basis": ["tank T1 level 3.20 m from sensor L1"],
+    "weather_source": "",
+    "weather_rung": None,
+    "weather_issued_at": None,
+    "weather_available_at": None,
+    "continuity_error_pct": None,
+    "inputs_hash": "0d6c15b0f00a08",
+    "warnings": [],
+    "synthetic": False,
+}
+_RUN: dict[str, Any] = {
+    "run_id": "supply-20260101T000000Z",
+    "kind": "supply",
+    "issued_at": "2026-01-01T00:00:00Z",
+    "status": "ok",
+    "wall_s": 2.4,
+    "cause": "",
+}
+_FRESH: dict[str, Any] = {"stale": False, "age_s": 120.0, "stale_because": ""}
+
+
+class ProvenanceOut(Out):
+    """What a forecast rests on."""
+
+    model_id: str
+    model_hash: str
+    engine: str
+    state_at: datetime | None
+    state_basis: list[str]
+    weather_source: str
+    weather_rung: Rung | None
+    weather_issued_at: datetime | None
+    weather_available_at: datetime | None
+    continuity_error_pct: float | None
+    inputs_hash: str
+    warnings: list[str]
+    synthetic: bool
+
+
+class RunOut(Out):
+    """One attempt at a forecast; `cause` says why a failed one failed."""
+
+    model_config = example(_RUN)
+
+    run_id: str
+    kind: RunKind
+    issued_at: datetime
+    status: RunStatus
+    wall_s: float
+    cause: str
+
+
+class PredictedOutageOut(Out):
+    """A junction that will be out of supply; `ends_at` null lies beyond the horizon."""
+
+    node_id: str
+    starts_at: datetime
+    ends_at: datetime | None
+    shortage: ShortageKind
+    cause_key: str
+    cause: str
+    min_pressure_m: float
+    delivered_share: float
+
+
+class TankOutlookOut(Out):
+    """A tank's level now, its level at each `valid_at`, and when it will be empty or full."""
+
+    tank_id: str
+    level_m: float
+    min_level_m: float
+    max_level_m: float
+    empty_at: datetime | None
+    full_at: datetime | None
+    level_series_m: list[float]
+
+
+class ForecastSeriesOut(Out):
+    """Predicted values in SI, one per `valid_at`."""
+
+    element_type: str
+    element_id: str
+    quantity: str
+    values: list[float]
+
+
+class SupplyForecastOut(Out):
+    """The supply network from `issued_at` on."""
+
+    valid_at: list[datetime]
+    provenance: ProvenanceOut
+    required_pressure_m: float
+    outages: list[PredictedOutageOut]
+    tanks: list[TankOutlookOut]
+    series: list[ForecastSeriesOut]
+    demand_m3: float
+    delivered_m3: float
+
+
+class NodeFloodOut(Out):
+    """What the ensemble says about one manhole; `probability` null: too few members to state one."""
+
+    node_id: str
+    probability: float | None
+    onset_median: datetime | None
+    depth_p50_m: float
+    depth_p90_m: float
+    volume_p50_m3: float
+    volume_p90_m3: float
+
+
+class FailedMemberOut(Out):
+    """A member that gave no answer, and why."""
+
+    member: str
+    reason: str
+
+
+class DrainageForecastOut(Out):
+    """The drainage network from `valid_from` to `valid_to`."""
+
+    valid_from: datetime
+    valid_to: datetime
+    provenance: ProvenanceOut
+    nodes: list[NodeFloodOut]
+    members_done: list[str]
+    members_failed: list[FailedMemberOut]
+    rain_p50_mm: float
+    rain_max_mm: float
+
+
+class SupplyRunOut(RunOut):
+    """A run of the supply model. `stale` true: treat it as history and look at `stale_because`."""
+
+    model_config = example(
+        {
+            **_RUN,
+            **_FRESH,
+            "forecast": {
+                "valid_at": ["2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"],
+                "provenance": _PROVENANCE,
+                "required_pressure_m": 10.0,
+                "outages": [
+                    {
+                        "node_id": "J12",
+                        "starts_at": "2026-01-01T01:00:00Z",
+                        "ends_at": None,
+                        "shortage": "no_source",
+                        "cause_key": "tank_empty:T1",
+                        "cause": "tank T1 is empty from 01:00",
+                        "min_pressure_m": 0.0,
+                        "delivered_share": 0.0,
+                    }
+                ],
+                "tanks": [
+                    {
+                        "tank_id": "T1",
+                        "level_m": 0.4,
+                        "min_level_m": 0.0,
+                        "max_level_m": 5.0,
+                        "empty_at": "2026-01-01T01:00:00Z",
+                        "full_at": None,
+                        "level_series_m": [0.4, 0.0],
+                    }
+                ],
+                "series": [
+                    {"element_type": "node", "element_id": "J12", "quantity": "pressure", "values": [31.0, 0.0]}
+                ],
+                "demand_m3": 110.0,
+                "delivered_m3": 92.5,
+            },
+        }
+    )
+
+    stale: bool
+    age_s: float
+    stale_because: str
+    forecast: SupplyForecastOut | None
+
+
+class DrainageRunOut(RunOut):
+    """A run of the drainage model. `stale` true: treat it as history and look at `stale_because`."""
+
+    model_config = example(
+        {
+            **_RUN,
+            "run_id": "drainage-20260101T000000Z",
+            "kind": "drainage",
+            **_FRESH,
+            "forecast": {
+                "valid_from": "2026-01-01T00:00:00Z",
+                "valid_to": "2026-01-02T00:00:00Z",
+                "provenance": {
+                    **_PROVENANCE,
+                    "engine": "SWMM 5.2.4",
+                    "weather_source": "open_meteo",
+                    "weather_rung": "ensemble",
+                    "weather_available_at": "2026-01-01T00:00:00Z",
+                    "continuity_error_pct": 0.4,
+                },
+                "nodes": [
+                    {
+                        "node_id": "M7",
+                        "probability": 0.35,
+                        "onset_median": "2026-01-01T14:20:00Z",
+                        "depth_p50_m": 0.6,
+                        "depth_p90_m": 1.8,
+                        "volume_p50_m3": 0.0,
+                        "volume_p90_m3": 41.0,
+                    }
+                ],
+                "members_done": ["0", "1", "2"],
+                "members_failed": [{"member": "3", "reason": "step 4 of the rain is unknown"}],
+                "rain_p50_mm": 12.0,
+                "rain_max_mm": 44.5,
+            },
+        }
+    )
+
+    stale: bool
+    age_s: float
+    stale_because: str
+    forecast: DrainageForecastOut | None
+
+
+def supply_run_out(run: Run, freshness: Freshness) -> SupplyRunOut:
+    """Show a run of the supply model."""
+    return SupplyRunOut(
+        **RunOut.model_validate(run).model_dump(),
+        stale=freshness.stale,
+        age_s=freshness.age_s,
+        stale_because=freshness.because,
+        forecast=SupplyForecastOut.model_validate(run.supply) if run.supply else None,
+    )
+
+
+def drainage_run_out(run: Run, freshness: Freshness) -> DrainageRunOut:
+    """Show a run of the drainage model."""
+    return DrainageRunOut(
+        **RunOut.model_validate(run).model_dump(),
+        stale=freshness.stale,
+        age_s=freshness.age_s,
+        stale_because=freshness.because,
+        forecast=DrainageForecastOut.model_validate(run.drainage) if run.drainage else None,
+    )

@@ -1,0 +1,1 @@
+"""The pages for people: rendered here, plain HTML, no script, nothing fetched from third parties."""

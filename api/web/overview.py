@@ -1,0 +1,107 @@
+"""What the operators' overview shows: what is wrong, worst first, and whether the twin itself can be believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from api.freshness import Freshness, latest_good
+from api.services import Services
+from twin.forecasts import Run, RunKind
+from twin.incidents import Incident
+from twin.notices import Notice, NoticeState
+from twin.ports import Beat
+from twin.readings import Quality
+
+SILENT_AFTER_INTERVALS = 3
+LISTED = 20
+_WORST_FIRST = ("extreme", "severe", "moderate", "minor")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    """The newest good run of a model, the last attempt, and how fresh the good one is."""
+
+    kind: str
+    good: Run | None
+    freshness: Freshness | None
+    newest: Run | None
+
+    @property
+    def rung(self) -> str:
+        """The rung of the weather ladder that the good run stands on."""
+        forecast = self.good.drainage if self.good else None
+        return forecast.provenance.weather_rung or "" if forecast else ""
+
+
+@dataclass(frozen=True, slots=True)
+class SensorLine:
+    """A sensor that is silent, or whose newest value is not to be trusted."""
+
+    sensor_id: str
+    quantity: str
+    district: str
+    trouble: str
+    age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The whole page."""
+
+    at: datetime
+    incidents: tuple[Incident, ...]
+    shelved: tuple[Incident, ...]
+    models: tuple[ModelLine, ...]
+    sensors_total: int
+    silent: tuple[SensorLine, ...]
+    bad: tuple[SensorLine, ...]
+    dead_letters: int
+    drafts: tuple[Notice, ...]
+    in_force: int
+    beats: tuple[Beat, ...]
+
+
+def overview(services: Services) -> Overview:
+    """Look up everything an operator wants to see first."""
+    now = services.clock.now()
+    registry = services.registry
+    incidents = sorted(registry.open_incidents(), key=lambda one: (_WORST_FIRST.index(one.severity), one.opened_at))
+    silent, bad, total = _sensors(services, now)
+    counts = registry.count_notices()
+    return Overview(
+        at=now,
+        incidents=tuple(one for one in incidents if not one.is_shelved(now)),
+        shelved=tuple(one for one in incidents if one.is_shelved(now)),
+        models=tuple(_model(kind, services, now) for kind in RunKind),
+        sensors_total=total,
+        silent=tuple(silent),
+        bad=tuple(bad),
+        dead_letters=registry.count_dead_letters(),
+        drafts=registry.notices(states=[NoticeState.DRAFT, NoticeState.APPROVED], limit=100).items,
+        in_force=counts.get(NoticeState.PUBLISHED, 0) + counts.get(NoticeState.UPDATED, 0),
+        beats=tuple(registry.beats().values()),
+    )
+
+
+def _model(kind: RunKind, services: Services, now: datetime) -> ModelLine:
+    found = latest_good(kind, services)
+    newest = services.registry.latest_run(kind, good_only=False, issued_by=now)
+    return ModelLine(kind.value, found[0] if found else None, found[1] if found else None, newest)
+
+
+def _sensors(services: Services, now: datetime) -> tuple[list[SensorLine], list[SensorLine], int]:
+    sensors = services.registry.sensors()
+    newest = services.readings.latest(list(sensors), at=now, trusted_only=False)
+    silent: list[SensorLine] = []
+    bad: list[SensorLine] = []
+    for sensor in sensors.values():
+        reading = newest.get(sensor.sensor_id)
+        age = now - reading.observed_at if reading else None
+        age_s = age.total_seconds() if age else None
+        facts = (sensor.sensor_id, sensor.quantity.value, sensor.district)
+        if age is None or age > timedelta(seconds=SILENT_AFTER_INTERVALS * sensor.expected_every_s):
+            silent.append(SensorLine(*facts, "never heard" if age is None else "silent", age_s))
+        elif reading is not None and reading.quality in (Quality.BAD, Quality.SUSPECT):
+            bad.append(SensorLine(*facts, f"{reading.quality}: {', '.join(reading.reasons) or 'no reason'}", age_s))
+    return silent, bad, len(sensors)

@@ -1,0 +1,115 @@
+"""What the public page shows: the published words and nothing else. No ids of places, customers or sensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from api.freshness import Freshness, latest_good
+from api.services import Services
+from api.web.rendering import local_time
+from api.web.words import KINDS, SEVERITIES
+from twin.customers import public_count
+from twin.forecasts import RunKind
+from twin.network import NetworkKind
+from twin.notices import IN_FORCE, Notice, NoticeState, NoticeStatus, NoticeText
+
+SHOW_OVER_FOR = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicNotice:
+    """A published notice in one language. `count` None: withheld, fewer than 15."""
+
+    notice_id: str
+    text: NoticeText
+    kind: str
+    severity: str
+    severity_word: str
+    starts: str | None
+    has_begun: bool
+    ends: str | None
+    is_overdue: bool
+    count: int | None
+    has_connections: bool
+    sent: str
+    is_exercise: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PublicView:
+    """The whole page. `ages` maps supply and drainage to the newest good forecast's freshness (None: none yet)."""
+
+    in_force: tuple[PublicNotice, ...]
+    over: tuple[PublicNotice, ...]
+    ages: Mapping[str, Freshness | None]
+    made: str
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a forecast that people rely on is out of date."""
+        return any(age is not None and age.stale for age in self.ages.values())
+
+    @property
+    def has_forecast(self) -> bool:
+        """Whether there is any forecast."""
+        return any(age is not None for age in self.ages.values())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every model in use has a fresh forecast: only then is silence good news."""
+        return bool(self.ages) and all(age is not None and not age.stale for age in self.ages.values())
+
+
+def public_view(services: Services, language: str) -> PublicView:
+    """Look up what the public may know now."""
+    now = services.clock.now()
+    in_force = sorted(services.registry.notices(states=sorted(IN_FORCE), limit=1000).items, key=_worst_first)
+    ended = services.registry.notices(states=[NoticeState.ALL_CLEAR], limit=200).items
+    over = [notice for notice in ended if now - notice.updated_at <= SHOW_OVER_FOR]
+    return PublicView(
+        in_force=tuple(_public(notice, services, language, now) for notice in in_force),
+        over=tuple(_public(notice, services, language, now) for notice in over),
+        ages=_ages(services),
+        made=local_time(now, services.timezone, language),
+    )
+
+
+def _ages(services: Services) -> dict[str, Freshness | None]:
+    """Return the freshness of each model that is in use here, or that ever ran."""
+    ages: dict[str, Freshness | None] = {}
+    for kind in RunKind:
+        found = latest_good(kind, services)
+        if found or services.registry.model_file(NetworkKind(kind.value)):
+            ages[kind.value] = found[1] if found else None
+    return ages
+
+
+def _worst_first(notice: Notice) -> tuple[int, datetime]:
+    order = ("extreme", "severe", "moderate", "minor")
+    return order.index(notice.severity.value), notice.starts_at or notice.created_at
+
+
+def _public(notice: Notice, services: Services, language: str, now: datetime) -> PublicNotice:
+    said = notice.revisions[-1]
+    starts_at, ends_at = said.starts_at, said.ends_at
+    return PublicNotice(
+        notice_id=notice.notice_id,
+        text=_text(said.texts, language),
+        kind=KINDS[language][notice.kind],
+        severity=notice.severity.value,
+        severity_word=SEVERITIES[language][notice.severity],
+        starts=local_time(starts_at, services.timezone, language) if starts_at else None,
+        has_begun=starts_at is not None and starts_at <= now,
+        ends=local_time(ends_at, services.timezone, language) if ends_at else None,
+        is_overdue=notice.is_in_force and ends_at is not None and ends_at < now,
+        count=public_count(said.connection_count),
+        has_connections=said.connection_count > 0,
+        sent=local_time(said.sent_at, services.timezone, language),
+        is_exercise=notice.status is NoticeStatus.EXERCISE,
+    )
+
+
+def _text(texts: Mapping[str, NoticeText], language: str) -> NoticeText:
+    return texts.get(language) or next(iter(texts.values()), NoticeText("", "", ""))
