@@ -79,7 +79,7 @@ class SqlForecasts(Part):
         """Return the number of good forecasts by kind; kinds without one are left out."""
         good = select(table.c.kind, func.count()).where(table.c.status != RunStatus.FAILED).group_by(table.c.kind)
         with self._database.read() as connection:
-            return dict(connection.execute(good).tuples().all())
+            return dict(connection.execute(good).all())
 
 
 def _run(row: Row[*tuple[Any, ...]]) -> Run:

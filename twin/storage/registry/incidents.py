@@ -72,7 +72,7 @@ class SqlIncidents(Part):
     def count_incidents(self) -> dict[str, int]:
         """Return the number of incidents ever opened, by kind; kinds that never occurred are left out."""
         with self._database.read() as connection:
-            return dict(connection.execute(select(table.c.kind, func.count()).group_by(table.c.kind)).tuples().all())
+            return dict(connection.execute(select(table.c.kind, func.count()).group_by(table.c.kind)).all())
 
 
 def _row(incident: Incident) -> dict[str, object]:

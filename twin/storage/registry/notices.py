@@ -60,7 +60,7 @@ class SqlNotices(Part):
     def count_notices(self) -> dict[str, int]:
         """Return the number of notices by state; states without one are left out."""
         with self._database.read() as connection:
-            return dict(connection.execute(select(table.c.state, func.count()).group_by(table.c.state)).tuples().all())
+            return dict(connection.execute(select(table.c.state, func.count()).group_by(table.c.state)).all())
 
 
 def _notice(row: Row[*tuple[Any, ...]]) -> Notice:

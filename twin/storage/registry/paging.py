@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Column, Connection, Row, Select, tuple_
+from sqlalchemy import BigInteger, Column, Connection, Row, Select, literal, tuple_
 
 from twin.clock import as_utc
 from twin.errors import InputError
@@ -44,7 +44,9 @@ class Listing:
         if not 1 <= limit <= LONGEST_PAGE:
             raise InputError(f"limit is {limit}; it must be 1 to {LONGEST_PAGE}")
         if cursor is not None:
-            query = query.where(tuple_(self.moment, self.identity) < tuple_(*self._read(cursor)))
+            moment, last = self._read(cursor)
+            seen = tuple_(literal(moment, self.moment.type), literal(last, self.identity.type))
+            query = query.where(tuple_(self.moment, self.identity) < seen)
         newest_first = query.order_by(self.moment.desc(), self.identity.desc()).limit(limit + 1)
         rows = connection.execute(newest_first).all()
         shown = rows[:limit]
@@ -56,7 +58,7 @@ class Listing:
         return base64.urlsafe_b64encode(msgspec.json.encode(key)).rstrip(b"=").decode()
 
     def _read(self, cursor: str) -> tuple[datetime, int | str]:
-        identity = self.identity.type.python_type
+        identity = int if isinstance(self.identity.type, BigInteger) else str
         try:
             padded = cursor + "=" * (-len(cursor) % 4)
             text = base64.b64decode(padded, altchars=b"-_", validate=True)

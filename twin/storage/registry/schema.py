@@ -135,6 +135,7 @@ states = Table(
     Column("key", Words, primary_key=True),
     Column("valid_at", Moment, primary_key=True),
     Column("content", LargeBinary, nullable=False),
+    Column("available_at", Moment),
     Column("continuity_error_pct", Finite),
     Column("rain_mm", Finite, nullable=False),
     Column("cold", Boolean, nullable=False),

@@ -45,6 +45,7 @@ class SqlStates(Part):
             key=row.key,
             valid_at=row.valid_at,
             content=bytes(row.content),
+            available_at=row.available_at,
             continuity_error_pct=row.continuity_error_pct,
             rain_mm=row.rain_mm,
             cold=row.cold,

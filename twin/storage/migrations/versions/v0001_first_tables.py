@@ -162,6 +162,7 @@ def upgrade() -> None:
         sa.Column("key", _WORDS, nullable=False),
         sa.Column("valid_at", _MOMENT, nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("available_at", _MOMENT, nullable=True),
         sa.Column("continuity_error_pct", sa.Double(), nullable=True),
         sa.Column("rain_mm", sa.Double(), nullable=False),
         sa.Column("cold", sa.Boolean(), nullable=False),
