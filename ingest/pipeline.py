@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ingest.decoders.base import Decoded, RawReading, Refusal, UndecodableError
+from ingest.decoders.base import RawReading, Refusal, UndecodableError
 from ingest.decoders.native import item_alone, item_of
 from ingest.mappings import Source, native_sources
 from ingest.message import Message
@@ -134,36 +134,38 @@ class Pipeline:
         return BatchOutcome(batch.appended.stored, batch.appended.duplicates, dead, by_reason)
 
     def _arrivals(self, message: Message, letters: list[DeadLetter]) -> list[_Arrival]:
+        """Decode one message; what cannot be decoded, in whole or in part, becomes letters."""
         try:
-            source, decoded = self._decode(message)
+            arrivals, refused = self._decode(message)
         except UndecodableError as error:
             letters.append(_letter_of(message, error.reason, str(error)))
             return []
-        named = [(raw, source.sensor_id(raw.name)) for raw in decoded.readings]
-        refused = [(item, item.name and source.sensor_id(item.name)) for item in decoded.refused]
-        for item, sensor_id in refused:
-            topic, payload = item_alone(decoded.gateway, sensor_id, item.item)
-            letters.append(_letter(message.received_at, topic, payload, item.reason, item.detail))
-        arrivals = [
-            _Arrival(message, decoded.gateway, decoded.many, raw, sensor_id)
-            for raw, sensor_id in named
-            if sensor_id is not None
-        ]
-        if not arrivals and not refused:
-            letters.append(_letter_of(message, Refusal.EMPTY, "the message holds no reading of a known place"))
+        except Exception as error:  # a decoder from another package may raise anything; the message is kept
+            _LOG.warning("a message on %r could not be decoded", message.topic, exc_info=True)
+            detail = f"the decoder failed: {type(error).__name__}: {error}"
+            letters.append(_letter_of(message, Refusal.UNDECODABLE, detail))
+            return []
+        letters += refused
         return arrivals
 
-    def _decode(self, message: Message) -> tuple[Source, Decoded]:
+    def _decode(self, message: Message) -> tuple[list[_Arrival], list[DeadLetter]]:
         source = next((source for source in self._sources if source.template.match(message.topic) is not None), None)
         if source is None:
             raise UndecodableError("no source is configured for this topic", Refusal.NO_DECODER)
-        try:
-            return source, source.decoder.decode(message.topic, message.payload, message.received_at)
-        except UndecodableError:
-            raise
-        except Exception as error:  # a decoder from another package may raise anything; the message is kept
-            _LOG.warning("the decoder of %s failed", source.template.text, exc_info=True)
-            raise UndecodableError(f"the decoder failed: {type(error).__name__}: {error}") from error
+        decoded = source.decoder.decode(message.topic, message.payload, message.received_at)
+        arrivals = [
+            _Arrival(message, decoded.gateway, decoded.many, raw, sensor_id)
+            for raw in decoded.readings
+            if (sensor_id := source.sensor_id(raw.name)) is not None
+        ]
+        refused = []
+        for item in decoded.refused:
+            sensor_id = None if item.name is None else source.sensor_id(item.name)
+            topic, payload = item_alone(decoded.gateway, sensor_id, item.item)
+            refused.append(_letter(message.received_at, topic, payload, item.reason, item.detail))
+        if not arrivals and not refused:
+            raise UndecodableError("the message holds no reading of a known place", Refusal.EMPTY)
+        return arrivals, refused
 
     def _convert(self, arrival: _Arrival, batch: PreparedBatch) -> None:
         sensor = self._sensors.get(arrival.sensor_id)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 
 import msgspec
 
 from ingest.decoders.base import Refusal, UndecodableError
+
+DEEPEST = 64
+"""Deeper nesting is refused: no measurement needs it, and writing it out again would exhaust the stack."""
 
 
 def load(payload: bytes) -> object:
@@ -19,7 +23,9 @@ def load(payload: bytes) -> object:
         UndecodableError: If it is not UTF-8, not JSON, nested too deeply, or repeats a key within an object.
     """
     try:
-        return json.loads(payload.decode("utf-8"), object_pairs_hook=_without_repeats)
+        value = json.loads(payload.decode("utf-8"), object_pairs_hook=_without_repeats)
+        _refuse_depth(value)
+        return value
     except RecursionError as error:
         raise UndecodableError("the JSON is nested too deeply") from error
     except ValueError as error:  # UnicodeDecodeError, JSONDecodeError, an integer of thousands of digits
@@ -55,6 +61,21 @@ def dump(value: object) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode("ascii")
     except ValueError as error:  # an integer too long to print
         raise UndecodableError(f"cannot be written as JSON: {error}") from error
+
+
+def _refuse_depth(value: object) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return
+    raise RecursionError
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
