@@ -83,6 +83,11 @@ class ReadingsFile:
         with self._transaction("BEGIN IMMEDIATE") as session:
             yield session
 
+    def require_room(self) -> None:
+        """Raise StorageFullError if the disk has no room for another batch."""
+        if self._disk_is_full():
+            raise StorageFullError(f"the disk under {self.path} is full: free disk space")
+
     def close(self) -> None:
         """Close idle connections now and borrowed ones when they come back."""
         with self._lock:

@@ -68,10 +68,10 @@ def between(
 ) -> list[Reading]:
     """Return readings with start <= observed_at < end in order of time, as `ReadingStore.between`."""
     bounds = [to_microseconds(start), to_microseconds(end)]
+    known, known_bound = _known(known_at)
     series = series_of(session, sensor_id)
     if series is None:
         return []
-    known, known_bound = _known(known_at)
     rows = session.connection.execute(
         f"{_SELECT} WHERE series = ? AND time >= ? AND time < ?{known} ORDER BY time LIMIT ?",
         (series, *bounds, *known_bound, -1 if limit is None else limit),

@@ -238,6 +238,7 @@ class Spool:
 
     def check(self) -> None:
         """Write and commit a row that changes nothing; raise StorageFullError when no more readings may wait."""
+        self._file.require_room()
         with self._file.writing() as session:
             session.connection.execute("UPDATE tally SET readings = readings")
             (waiting,) = session.connection.execute("SELECT waiting FROM tally").fetchone()
@@ -284,7 +285,8 @@ def _reason(session: Session, reading: Reading) -> tuple[str, str]:
 
 
 def _floor(session: Session, sensor_id: str) -> int:
-    row = session.connection.execute("SELECT floor FROM series WHERE sensor_id = ?", (sensor_id,)).fetchone()
+    series = table.series_of(session, sensor_id)
+    row = session.connection.execute("SELECT floor FROM series WHERE series = ?", (series,)).fetchone()
     return int(row[0]) if row else FIRST_US
 
 

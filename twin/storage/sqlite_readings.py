@@ -82,6 +82,7 @@ class SqliteReadings:
 
     def check(self) -> None:
         """Write and commit a row that changes nothing: raises StorageFullError or UnavailableError if that fails."""
+        self._file.require_room()
         with self._file.writing() as session:
             session.connection.execute("UPDATE tally SET readings = readings")
 

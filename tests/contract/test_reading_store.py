@@ -1,0 +1,397 @@
+"""What every reading store promises (`twin.ports.ReadingStore`), asked of each of them.
+
+InfluxDB is asked twice: with its ledger of keys, and with one that forgets every key as soon as the server has it, so
+that repeats, conflicts and reads are decided by the server alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from influxdb_client import InfluxDBClient
+from reading_builders import NOON, a_reading, after
+from servers.influxdb import Influx, influxdb
+
+from twin.errors import InputError, NaiveDatetimeError, UnavailableError
+from twin.ports import AppendResult, ReadingStore
+from twin.readings import Quality, Reading
+from twin.storage.influx_readings import InfluxReadings
+from twin.storage.sqlite_readings import SqliteReadings
+
+Opener = Callable[[], ReadingStore]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
+    with influxdb(tmp_path_factory.mktemp("influx")) as influx:
+        yield influx
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("influx", marks=pytest.mark.needs_influxdb),
+        pytest.param("influx without ledger", marks=pytest.mark.needs_influxdb),
+    ]
+)
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    """Opens the same store again and again."""
+    if request.param == "sqlite":
+        return lambda: SqliteReadings(tmp_path / "readings.db")
+    influx: Influx = request.getfixturevalue("server")
+    bucket = uuid.uuid4().hex
+    with InfluxDBClient(influx.url, influx.token, org=influx.org) as client:
+        client.buckets_api().create_bucket(bucket_name=bucket)
+    max_ledger = 2_000_000 if request.param == "influx" else 0
+    return lambda: InfluxReadings(
+        influx.url, influx.token, influx.org, bucket, tmp_path / "spool.db", max_ledger=max_ledger
+    )
+
+
+@pytest.fixture
+def store(opener: Opener) -> Iterator[ReadingStore]:
+    store = opener()
+    yield store
+    store.close()
+
+
+def settle(store: ReadingStore) -> None:
+    """Let everything arrive where it is kept."""
+    if isinstance(store, InfluxReadings):
+        store.flush(30)
+
+
+def everything(store: ReadingStore, sensor_id: str = "pressure-1") -> list[Reading]:
+    return store.between(sensor_id, NOON - timedelta(days=3650), NOON + timedelta(days=3650))
+
+
+EXACT = {
+    "microseconds": a_reading(at_s=0.000001),
+    "one tenth": a_reading(raw_value=0.1),
+    "tiny": a_reading(raw_value=5e-324),
+    "huge": a_reading(raw_value=-1.7976931348623157e308),
+    "third": a_reading(raw_value=1 / 3),
+    "other unit": replace(a_reading(raw_unit="bar"), value=10.19716212977928, raw_value=1.0),
+    "reasons": a_reading(quality=Quality.SUSPECT, reasons=("late", "out_of_range")),
+    "reason in quotes": a_reading(quality=Quality.BAD, reasons=('said "no", twice',)),
+    "estimated": a_reading(quality=Quality.ESTIMATED),
+    "seq zero": a_reading(seq=0),
+    "seq beyond doubles": a_reading(seq=2**63 - 1),
+    "known before it was true": a_reading(available_s=-5),
+    "known a year later": a_reading(available_s=31_536_000.000001),
+    "known in year 9999": replace(a_reading(), available_at=datetime.fromisoformat("9999-12-31T23:59:59.999999Z")),
+    "blanks, commas, equals": a_reading("tank 1,level=low "),
+    "quotes": a_reading("\"tank\" 'one'"),
+    "backslash at the end": a_reading("C:\\tank\\"),
+    "percent": a_reading("100%25"),
+    "looks like Flux": a_reading('${x} " |> drop()'),
+    "portuguese": a_reading("reservatório-São João/±"),
+    "beyond the BMP": a_reading("💧"),
+    "no unit": replace(a_reading(), unit="", raw_unit=""),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_comes_back_exactly(store: ReadingStore, name: str) -> None:
+    reading = EXACT[name]
+    assert store.append([reading]) == AppendResult(1, 0)
+    for _ in range(2):
+        assert store.between(reading.sensor_id, NOON, after(1)) == [reading]
+        newest = store.latest([reading.sensor_id], at=after(1), trusted_only=False)
+        assert newest == {reading.sensor_id: reading}
+        settle(store)
+
+
+def test_an_offset_is_the_same_moment(store: ReadingStore) -> None:
+    lisbon = timezone(timedelta(hours=1))
+    reading = a_reading()
+    moved = replace(reading, observed_at=reading.observed_at.astimezone(lisbon))
+    assert store.append([reading, moved]) == AppendResult(1, 1)
+    assert [found.observed_at.tzname() for found in everything(store)] == ["UTC"]
+
+
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_an_exact_repeat_is_absorbed(store: ReadingStore, is_settled: bool) -> None:
+    reading = a_reading()
+    store.append([reading])
+    if is_settled:
+        settle(store)
+    assert store.append([replace(reading, available_at=after(99), quality=Quality.BAD)]) == AppendResult(0, 1)
+    assert everything(store) == [reading]
+
+
+@pytest.mark.parametrize("is_settled", [False, True])
+@pytest.mark.parametrize("other", [a_reading(raw_value=4.0), a_reading(raw_unit="bar")], ids=["value", "unit"])
+def test_the_first_wins_a_conflict(store: ReadingStore, other: Reading, is_settled: bool) -> None:
+    first = a_reading()
+    store.append([first])
+    if is_settled:
+        settle(store)
+    assert store.append([other, a_reading(at_s=60)]) == AppendResult(1, 0, (other,))
+    settle(store)
+    assert everything(store) == [first, a_reading(at_s=60)]
+
+
+def test_within_a_batch_the_first_wins_too(store: ReadingStore) -> None:
+    first, repeat, other, back = a_reading(), a_reading(), a_reading(raw_value=4.0), a_reading()
+    assert store.append([first, repeat, other, back, other]) == AppendResult(1, 2, (other, other))
+    settle(store)
+    assert everything(store) == [first]
+
+
+def test_an_empty_batch_is_nothing(store: ReadingStore) -> None:
+    assert store.append([]) == AppendResult(0, 0)
+    assert store.stats().readings == 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        a_reading(raw_value=float("nan")),
+        a_reading(raw_value=float("inf")),
+        replace(a_reading(), value=float("-inf")),
+        a_reading(""),
+        a_reading("two\nlines"),
+        a_reading("half \ud800 a character"),
+        a_reading(seq=2**63),
+        replace(a_reading(), observed_at=datetime(2026, 1, 1)),  # noqa: DTZ001
+        replace(a_reading(), available_at=datetime(2026, 1, 1)),  # noqa: DTZ001
+    ],
+    ids=["nan", "inf", "minus inf", "no id", "line break", "surrogate", "long seq", "naive", "naive availability"],
+)
+def test_what_cannot_come_back_is_refused_with_its_batch(store: ReadingStore, bad: Reading) -> None:
+    with pytest.raises(InputError):
+        store.append([a_reading(at_s=7), bad])
+    assert everything(store) == []
+    assert store.stats().readings == 0
+    assert store.append([a_reading(at_s=7)]) == AppendResult(1, 0)
+
+
+def test_between_takes_its_start_and_leaves_its_end(store: ReadingStore) -> None:
+    store.append([a_reading(at_s=second) for second in range(5)])
+    for _ in range(2):
+        assert store.between("pressure-1", after(1), after(3)) == [a_reading(at_s=1), a_reading(at_s=2)]
+        assert store.between("pressure-1", after(1.000001), after(3.000001)) == [a_reading(at_s=2), a_reading(at_s=3)]
+        assert store.between("pressure-1", after(3), after(1)) == []
+        assert store.between("pressure-1", after(3), after(3)) == []
+        assert store.between("unknown", after(0), after(9)) == []
+        settle(store)
+
+
+def test_between_limits_to_the_oldest(store: ReadingStore) -> None:
+    qualities = itertools.cycle(Quality)
+    readings = [a_reading(at_s=second, quality=next(qualities)) for second in range(9)]
+    store.append(readings)
+    for _ in range(2):
+        assert store.between("pressure-1", after(2), after(9), limit=4) == readings[2:6]
+        assert store.between("pressure-1", after(2), after(9), limit=0) == []
+        settle(store)
+
+
+def test_between_spans_all_of_time(store: ReadingStore) -> None:
+    edge = [
+        replace(a_reading(), observed_at=datetime.fromisoformat(text), available_at=NOON)
+        for text in ("0001-01-01T00:00Z", "1815-06-18T00:00Z", "2261-01-01T00:00Z", "9999-12-31T23:59:59.999999Z")
+    ]
+    store.append([*reversed(edge), a_reading()])
+    for _ in range(2):
+        first, last = edge[0].observed_at, edge[-1].observed_at
+        assert store.between("pressure-1", first, last) == [*edge[:2], a_reading(), *edge[2:3]]
+        assert store.latest(["pressure-1"], at=last) == {"pressure-1": edge[-1]}
+        assert store.latest(["pressure-1"], at=first) == {"pressure-1": edge[0]}
+        assert store.latest(["pressure-1"], at=NOON) == {"pressure-1": a_reading()}
+        settle(store)
+    assert store.append([edge[0], replace(edge[-1], raw_value=9.0)]).duplicates == 1
+
+
+def test_known_at_hides_what_came_later(store: ReadingStore) -> None:
+    on_time, late = a_reading(at_s=60, available_s=61), a_reading(at_s=120, available_s=600)
+    newer = a_reading(at_s=180, available_s=181)
+    store.append([late, on_time, newer])
+    for _ in range(2):
+        assert store.between("pressure-1", NOON, after(999), known_at=after(200)) == [on_time, newer]
+        assert store.between("pressure-1", NOON, after(999), known_at=after(181)) == [on_time, newer]
+        assert store.between("pressure-1", NOON, after(999), known_at=after(600)) == [on_time, late, newer]
+        assert store.between("pressure-1", NOON, after(999), known_at=after(180), limit=1) == [on_time]
+        assert store.latest(["pressure-1"], at=after(130), known_at=after(200)) == {"pressure-1": on_time}
+        assert store.latest(["pressure-1"], at=after(130), known_at=after(600)) == {"pressure-1": late}
+        assert store.latest(["pressure-1"], at=after(130), known_at=NOON) == {}
+        settle(store)
+
+
+def test_latest_trusts_good_and_estimated_only_unless_told(store: ReadingStore) -> None:
+    estimated = a_reading(at_s=1, quality=Quality.ESTIMATED)
+    suspect = a_reading(at_s=2, quality=Quality.SUSPECT)
+    bad = a_reading(at_s=3, quality=Quality.BAD, reasons=("late",), seq=9)
+    store.append([a_reading(), estimated, suspect, bad])
+    for _ in range(2):
+        assert store.latest(["pressure-1"], at=after(9)) == {"pressure-1": estimated}
+        assert store.latest(["pressure-1"], at=after(9), trusted_only=False) == {"pressure-1": bad}
+        assert store.latest(["pressure-1"], at=after(0.5), trusted_only=False) == {"pressure-1": a_reading()}
+        assert store.latest(["pressure-1"], at=after(-1), trusted_only=False) == {}
+        settle(store)
+
+
+def test_latest_does_not_lend_an_older_sequence_number(store: ReadingStore) -> None:
+    older, newer = a_reading(seq=5, reasons=("late",)), a_reading(at_s=60)
+    store.append([older, newer])
+    settle(store)
+    assert store.latest(["pressure-1"], at=after(99)) == {"pressure-1": newer}
+
+
+@pytest.mark.parametrize("age", [timedelta(hours=1), timedelta(days=2), timedelta(days=400)], ids=str)
+@pytest.mark.parametrize("known_at", [None, after(0)], ids=["now", "as known then"])
+def test_latest_looks_back_as_far_as_it_takes(store: ReadingStore, age: timedelta, known_at: datetime | None) -> None:
+    old = replace(a_reading(), observed_at=NOON - age, available_at=NOON - age)
+    store.append([old, a_reading("pressure-2")])
+    settle(store)
+    assert store.latest(["pressure-1", "unknown"], at=NOON, known_at=known_at) == {"pressure-1": old}
+
+
+def test_latest_of_many_sensors(store: ReadingStore) -> None:
+    names = [f"s{number}" for number in range(250)]
+    store.append([a_reading(name, at_s=second) for second in (0, 1) for name in names])
+    settle(store)
+    asked = [*names, "unknown"]
+    assert store.latest(asked, at=after(9)) == {name: a_reading(name, at_s=1) for name in names}
+    assert store.latest([], at=after(9)) == {}
+
+
+def test_a_naive_question_is_an_error(store: ReadingStore) -> None:
+    naive = datetime(2026, 1, 1)  # noqa: DTZ001
+    with pytest.raises(NaiveDatetimeError):
+        store.between("pressure-1", naive, NOON)
+    with pytest.raises(NaiveDatetimeError):
+        store.between("pressure-1", NOON, after(1), known_at=naive)
+    with pytest.raises(NaiveDatetimeError):
+        store.latest(["pressure-1"], at=naive)
+
+
+def test_stats_count_what_is_kept_once(store: ReadingStore) -> None:
+    store.append([a_reading(at_s=second) for second in range(10)])
+    store.append([a_reading(at_s=second) for second in range(5, 15)])
+    settle(store)
+    assert (store.stats().readings, store.stats().pending, store.stats().quarantined) == (15, 0, 0)
+    store.check()
+
+
+def test_everything_is_there_after_opening_again(opener: Opener) -> None:
+    first = opener()
+    first.append([a_reading(), a_reading("flow-1", raw_unit="bar")])
+    first.close()
+    second = opener()
+    try:
+        assert everything(second) == [a_reading()]
+        assert second.append([a_reading(), a_reading("flow-1", raw_unit="m")]).duplicates == 1
+        assert second.stats().readings == 2
+    finally:
+        second.close()
+
+
+def test_a_closed_store_says_so(opener: Opener) -> None:
+    closed = opener()
+    closed.close()
+    with pytest.raises(UnavailableError):
+        closed.append([a_reading()])
+    with pytest.raises(UnavailableError):
+        everything(closed)
+
+
+def test_threads_that_append_the_same_keys_store_each_once(store: ReadingStore) -> None:
+    """Four threads carry 300 keys each, every key by every thread, with the thread's own value."""
+    batches = 10
+    results: list[AppendResult] = []
+
+    def carry(value: float) -> None:
+        keys = list(range(300))
+        random.Random(value).shuffle(keys)
+        for first in range(0, 300, 300 // batches):
+            batch = [a_reading(at_s=key, raw_value=value) for key in keys[first : first + 300 // batches]]
+            results.append(store.append(batch))
+
+    threads = [threading.Thread(target=carry, args=(float(value),)) for value in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    settle(store)
+    conflicts = {(reading.observed_at, reading.value) for result in results for reading in result.conflicts}
+    kept = {(reading.observed_at, reading.value) for reading in everything(store)}
+    assert len(results) == 4 * batches
+    assert sum(result.stored for result in results) == len(kept) == 300
+    assert conflicts | kept == {(after(key), float(value)) for key in range(300) for value in range(4)}
+    assert not conflicts & kept
+
+
+class Model:
+    """What a store promises, as a dict."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, datetime], Reading] = {}
+
+    def append(self, readings: list[Reading]) -> AppendResult:
+        stored, duplicates, conflicts = 0, 0, []
+        for reading in readings:
+            held = self.held.setdefault(reading.key, reading)
+            if held is reading:
+                stored += 1
+            elif (held.raw_value, held.raw_unit) == (reading.raw_value, reading.raw_unit):
+                duplicates += 1
+            else:
+                conflicts.append(reading)
+        return AppendResult(stored, duplicates, tuple(conflicts))
+
+
+_names = itertools.count()
+_drawn = st.builds(
+    a_reading,
+    sensor_id=st.sampled_from(["a", "b"]),
+    at_s=st.sampled_from([0, 1, 1.5, 90_000]),
+    raw_value=st.sampled_from([1.0, 2.0]),
+    raw_unit=st.sampled_from(["m", "bar"]),
+    available_s=st.sampled_from([0, 5, 100]),
+    quality=st.sampled_from(list(Quality)),
+    reasons=st.sampled_from([(), ("late",)]),
+    seq=st.sampled_from([None, 1, 2]),
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=st.lists(st.lists(_drawn, max_size=6), max_size=6), settled=st.sets(st.integers(0, 5)))
+def test_any_sequence_of_appends_is_like_a_dict(
+    store: ReadingStore, batches: list[list[Reading]], settled: set[int]
+) -> None:
+    model, suffix = Model(), f"-{next(_names)}"
+    for number, drawn in enumerate(batches):
+        batch = [replace(reading, sensor_id=reading.sensor_id + suffix) for reading in drawn]
+        assert store.append(batch) == model.append(batch)
+        if number in settled:
+            settle(store)
+    for sensor_id in ("a" + suffix, "b" + suffix):
+        expected = sorted((r for r in model.held.values() if r.sensor_id == sensor_id), key=lambda r: r.observed_at)
+        assert everything(store, sensor_id) == expected
+        known = [reading for reading in expected if reading.available_at <= after(5)]
+        assert store.between(sensor_id, NOON, after(99_999), known_at=after(5)) == known
+        trusted = [reading for reading in known if reading.is_trusted]
+        newest = {sensor_id: trusted[-1]} if trusted else {}
+        assert store.latest([sensor_id], at=after(99_999), known_at=after(5)) == newest
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.permutations(range(12)), size=st.integers(1, 12))
+def test_the_order_of_arrival_does_not_matter(store: ReadingStore, order: list[int], size: int) -> None:
+    sensor_id = f"shuffled-{next(_names)}"
+    readings = [a_reading(sensor_id, at_s=number * 600) for number in range(12)]
+    for first in range(0, 12, size):
+        store.append([readings[number] for number in order[first : first + size]])
+    assert everything(store, sensor_id) == readings

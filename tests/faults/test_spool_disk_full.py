@@ -1,0 +1,95 @@
+"""The disk is full: the batch is refused whole, what was stored stays, and it goes on when there is room."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from reading_builders import NOON, a_reading, after
+
+from twin.errors import StorageFullError
+from twin.ports import AppendResult
+from twin.readings import Reading
+from twin.storage.spool import Spool
+from twin.storage.sqlite_readings import SqliteReadings
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root can mount a small disk")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("this machine lets nobody mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def batch(number: int) -> list[Reading]:
+    return [a_reading(at_s=number * 500 + second) for second in range(500)]
+
+
+def fill(store: SqliteReadings) -> int:
+    """Append until the disk is full; return how many batches were stored."""
+    for number in range(10_000):
+        try:
+            assert store.append(batch(number)) == AppendResult(500, 0)
+        except StorageFullError:
+            return number
+    raise AssertionError("the disk never filled")
+
+
+def test_a_full_disk(small_disk: Path) -> None:
+    store = SqliteReadings(small_disk / "readings.db")
+    (small_disk / "ballast").write_bytes(bytes(3_000_000))
+    stored = fill(store)
+    assert stored > 5
+    assert store.stats().readings == stored * 500
+    assert store.between("pressure-1", NOON, after(10**9)) == [r for n in range(stored) for r in batch(n)]
+    with pytest.raises(StorageFullError):
+        store.append(batch(stored))
+    with pytest.raises(StorageFullError):
+        store.check()
+    (small_disk / "ballast").unlink()
+    store.check()
+    assert store.append(batch(stored)) == AppendResult(500, 0)
+    store.close()
+
+
+def test_a_limit_on_the_file(tmp_path: Path) -> None:
+    store = SqliteReadings(tmp_path / "readings.db", max_bytes=400_000)
+    stored = fill(store)
+    assert stored > 5
+    assert store.between("pressure-1", NOON, after(10**9)) == [r for n in range(stored) for r in batch(n)]
+    assert store.stats().readings == stored * 500
+    store.close()
+    roomier = SqliteReadings(tmp_path / "readings.db", max_bytes=4_000_000)
+    assert roomier.append(batch(stored)) == AppendResult(500, 0)
+    roomier.close()
+
+
+def test_a_full_disk_under_the_spool(small_disk: Path) -> None:
+    spool = Spool(small_disk / "spool.db")
+    spool.meet("a bucket", {}, 0)
+    stored = 0
+    try:
+        for number in range(10_000):
+            spool.append(batch(number), elsewhere={}, forgettings=0)
+            stored += 500
+    except StorageFullError:
+        pass
+    assert 2500 < stored < 1_000_000
+    with pytest.raises(StorageFullError):
+        spool.append(batch(10_000), elsewhere={}, forgettings=0)
+    with pytest.raises(StorageFullError):
+        spool.check()
+    assert spool.stats().readings == spool.stats().pending == stored
+    assert spool.waiting(10**6) == [a_reading(at_s=second) for second in range(stored)]
+    spool.close()
