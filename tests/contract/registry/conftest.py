@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from servers.postgres import postgres
-from sqlalchemy import create_engine, delete, make_url, text
+from sqlalchemy import create_engine, make_url, text
 
 from twin.storage.registry import SqlRegistry, open_registry
 from twin.storage.registry.schema import metadata
@@ -73,8 +73,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     migrated = str(request.getfixturevalue("migrated_postgres"))
     engine = create_engine(migrated)
     with engine.begin() as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(delete(table))
+        connection.exec_driver_sql("; ".join(f"DELETE FROM {table}" for table in reversed(metadata.sorted_tables)))
     engine.dispose()
     return migrated
 

@@ -15,7 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from twin.errors import ConfigError, UnavailableError
 
-_POOL = {"pool_size": 8, "max_overflow": 32, "hide_parameters": True}
+_POOL = {"pool_size": 5, "max_overflow": 15, "hide_parameters": True}  # three roles stay below PostgreSQL's 100
 _POSTGRES_SCHEMES = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
 
 

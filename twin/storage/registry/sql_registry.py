@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import delete, insert
 
+from twin.ports import Registry
 from twin.storage.registry.audit import SqlAudit
 from twin.storage.registry.coordination import SqlCoordination
 from twin.storage.registry.customers import SqlCustomers
@@ -52,7 +53,7 @@ class SqlRegistry(
         self._database.close()
 
 
-def open_registry(url: str, *, lock_timeout_s: float = 10.0) -> SqlRegistry:
+def open_registry(url: str, *, lock_timeout_s: float = 10.0) -> Registry:
     """Open the registry at `sqlite:///path` or `postgresql://…`, made or brought up to date if need be.
 
     A lock that another process holds is waited for up to `lock_timeout_s` seconds, here and in every method.
