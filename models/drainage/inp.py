@@ -80,6 +80,8 @@ def parse_inp(content: bytes) -> InpFile:
         elif tokens := _tokens(raw, number):
             if not sections:
                 raise InputError(f"line {number}: {tokens[0]!r} stands before the first [SECTION]")
+            if tokens[0].startswith("["):  # the engine takes off the quotes first, and would open a section
+                raise InputError(f"line {number}: a section heading in quotes")
             sections[-1][1].append(Line(number, tokens))
     if not sections:
         raise InputError("the file holds no [SECTION]: it is no SWMM input file")

@@ -1,4 +1,4 @@
-"""Make the demo's drainage network: `python models/networks/ctown/make_drainage.py` writes drainage.inp beside this file.
+"""Invent the demo's drainage network: `python -m models.networks.ctown.make_drainage` writes drainage.inp again.
 
 SYNTHETIC. C-Town has no published sewers, so a storm sewer is invented over its junctions: the places and ground
 levels are C-Town's, everything below the ground is made up here by rules, the same on every run:
@@ -169,8 +169,8 @@ def dig(manholes: dict[str, Manhole]) -> None:
 
 def full_flow_m3s(diameter_m: float, slope: float) -> float:
     """Return what a full circular pipe carries (Manning)."""
-    area = math.pi * diameter_m**2 / 4
-    return area * (diameter_m / 4) ** (2 / 3) * math.sqrt(slope) / MANNING
+    area_m2 = math.pi * diameter_m**2 / 4
+    return area_m2 * math.pow(diameter_m / 4, 2 / 3) * math.sqrt(slope) / MANNING
 
 
 def size(manholes: dict[str, Manhole], rng: random.Random) -> list[str]:
@@ -210,13 +210,16 @@ def write_inp(manholes: dict[str, Manhole], undersized: list[str]) -> str:
         + table("EVAPORATION", ["CONSTANT 0.0", "DRY_ONLY NO"])
         + table("RAINGAGES", ["G1 INTENSITY 1:00 1.0 TIMESERIES DRY"])
         + table("SUBCATCHMENTS", [
-            f"S{m.name[1:]} G1 {m.name} {m.area_ha:.3f} {100 * IMPERVIOUS:.0f} {widths[m.name]:.1f} 1.0 0" for m in all_of
+            f"S{m.name[1:]} G1 {m.name} {m.area_ha:.3f} {100 * IMPERVIOUS:.0f} {widths[m.name]:.1f} 1.0 0"
+            for m in all_of
         ])
         + table("SUBAREAS", [f"S{m.name[1:]} 0.015 0.2 1.0 4.0 25 OUTLET" for m in all_of])
         + table("INFILTRATION", [f"S{m.name[1:]} 60 10 4 3 0" for m in all_of])
         + table("JUNCTIONS", [f"{m.name} {m.invert_m:.3f} {m.place.ground_m - m.invert_m:.3f} 0 0 0" for m in all_of])
         + table("OUTFALLS", [f"{m.drains_to} {m.invert_m - OUTFALL_DROP_M:.3f} FREE NO" for m in outfalls])
-        + table("CONDUITS", [f"C{m.name[1:]} {m.name} {below[m.name]} {m.length_m:.1f} {MANNING} 0 0 0 0" for m in all_of])
+        + table("CONDUITS", [
+            f"C{m.name[1:]} {m.name} {below[m.name]} {m.length_m:.1f} {MANNING} 0 0 0 0" for m in all_of
+        ])
         + table("XSECTIONS", [f"C{m.name[1:]} CIRCULAR {m.diameter_m} 0 0 0 1" for m in all_of])
         + table("DWF", [f"{m.name} FLOW 0.3" for m in all_of])
         + table("TIMESERIES", ["DRY 0:00 0.0"])
@@ -230,7 +233,7 @@ def write_inp(manholes: dict[str, Manhole], undersized: list[str]) -> str:
 
 def main() -> None:
     """Write drainage.inp."""
-    rng = random.Random(SEED)  # noqa: S311  invents a network, guards nothing
+    rng = random.Random(SEED)
     places = read_places((HERE / "CTOWN.INP").read_text(encoding="utf-8"))
     manholes = lay_out(spread(places, MANHOLES), rng)
     dig(manholes)
