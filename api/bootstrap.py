@@ -18,7 +18,7 @@ from api.settings import Settings, load_settings
 from twin.clock import Clock, SystemClock
 from twin.cycle import Cycle, CycleRules
 from twin.detection import Detector, Rules
-from twin.errors import ConfigError
+from twin.errors import ConfigError, InputError, ModelError
 from twin.forecasts import Rung
 from twin.incidents import IncidentKind
 from twin.network import Network, NetworkKind
@@ -35,7 +35,7 @@ from twin.ports import (
 )
 
 if TYPE_CHECKING:
-    from ingest.mqtt import MqttSettings
+    from ingest.mqtt_settings import MqttSettings
     from models.pool import EnginePool
 
 # ------------------------------------------------------------------------------------------------------ memory
@@ -226,21 +226,23 @@ def _weather_rungs(settings: Settings) -> Sequence[tuple[Rung, WeatherSource]]:
         return [(Rung.ENSEMBLE, WeatherFiles(settings.weather_files))]
     if settings.weather == "none":
         return []
-    assert settings.weather_latitude is not None
-    assert settings.weather_longitude is not None
-    place = {"latitude": settings.weather_latitude, "longitude": settings.weather_longitude}
+    latitude, longitude = settings.weather_latitude, settings.weather_longitude
+    assert latitude is not None
+    assert longitude is not None
     if settings.weather == "met_norway":
         from ingest.weather.met_norway import MetNorway
 
-        met = MetNorway(base_url=settings.met_norway_url, user_agent=settings.weather_user_agent, **place)
+        agent = settings.weather_user_agent
+        met = MetNorway(settings.met_norway_url, latitude=latitude, longitude=longitude, user_agent=agent)
         return [(Rung.DETERMINISTIC, met)]
     from ingest.weather.open_meteo import OpenMeteo
 
     key = settings.open_meteo_key.get_secret_value() if settings.open_meteo_key else None
-    return [
-        (Rung.ENSEMBLE, OpenMeteo(base_url=settings.open_meteo_ensemble_url, ensemble=True, api_key=key, **place)),
-        (Rung.DETERMINISTIC, OpenMeteo(base_url=settings.open_meteo_url, ensemble=False, api_key=key, **place)),
-    ]
+    ensemble, deterministic = (
+        OpenMeteo(url, latitude=latitude, longitude=longitude, ensemble=is_ensemble, api_key=key)
+        for url, is_ensemble in ((settings.open_meteo_ensemble_url, True), (settings.open_meteo_url, False))
+    )
+    return [(Rung.ENSEMBLE, ensemble), (Rung.DETERMINISTIC, deterministic)]
 
 
 # -------------------------------------------------------------------------------------------------- the cycle
@@ -285,13 +287,11 @@ def make_cycle(
     exercise: bool,
 ) -> Cycle:
     """Join everything that one turn of the twin needs."""
-    network = models.network(NetworkKind.SUPPLY)
-    districts = network.district_of_node if network else None
     return Cycle(
         clock=clock,
         readings=memory.readings,
         registry=memory.registry,
-        noticeboard=make_noticeboard(settings, memory.registry, clock, exercise=exercise, districts=districts),
+        noticeboard=make_noticeboard(settings, memory.registry, clock, exercise=exercise, districts=_districts(models)),
         models=models,
         weather=weather,
         rules=CycleRules(
@@ -302,6 +302,15 @@ def make_cycle(
         ),
         detector=Detector(Rules()),
     )
+
+
+def _districts(models: Models) -> Mapping[str, str]:
+    """Return the district of each supply node; none where the model cannot be read (the cycle says why)."""
+    try:
+        network = models.network(NetworkKind.SUPPLY)
+    except (InputError, ModelError):
+        return {}
+    return network.district_of_node if network else {}
 
 
 def make_services(
@@ -354,7 +363,7 @@ def broker_url(settings: Settings) -> str:
 @contextmanager
 def publisher(settings: Settings) -> Iterator[Callable[[str, bytes], None]]:
     """Connect to the broker for the length of the block; the function given returns when the broker has the message."""
-    from ingest.gateway import Publisher
+    from ingest.publisher import Publisher
 
     with Publisher(broker_url(settings)) as connected:
         yield connected.publish
@@ -362,6 +371,6 @@ def publisher(settings: Settings) -> Iterator[Callable[[str, bytes], None]]:
 
 def mqtt_settings(settings: Settings, url: str) -> MqttSettings:
     """Return how the ingester talks to the broker at `url`."""
-    from ingest.mqtt import MqttSettings
+    from ingest.mqtt_settings import MqttSettings
 
     return MqttSettings.from_url(url, client_id=settings.mqtt_client_id)

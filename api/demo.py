@@ -140,7 +140,8 @@ class Demo:
         self.replay = Replay(self.clock, gateway, self._taken, cycle)
 
     def _import_town(self) -> None:
-        from ingest.files import read_customers, read_sensors
+        from ingest.files.customers import read_customers
+        from ingest.files.sensors import read_sensors
 
         registry = self.memory.registry
         registry.upsert_sensors(read_sensors(ctown.SENSORS_CSV))

@@ -36,7 +36,7 @@ def import_file(here: Offline, kind: str, file: Path, *, progress: bool) -> Coun
 
 
 def _sensors(here: Offline, file: Path, progress: bool) -> Counts:  # noqa: ARG001
-    from ingest.files import read_sensors
+    from ingest.files.sensors import read_sensors
 
     sensors = read_sensors(file)
     here.registry.upsert_sensors(sensors)
@@ -44,7 +44,7 @@ def _sensors(here: Offline, file: Path, progress: bool) -> Counts:  # noqa: ARG0
 
 
 def _customers(here: Offline, file: Path, progress: bool) -> Counts:  # noqa: ARG001
-    from ingest.files import read_customers
+    from ingest.files.customers import read_customers
 
     customers = read_customers(file)
     here.registry.upsert_customers(customers)
@@ -79,8 +79,8 @@ def _weather(here: Offline, file: Path, progress: bool) -> Counts:  # noqa: ARG0
 
 
 def _readings(here: Offline, file: Path, progress: bool) -> Counts:
-    from ingest.files import BadRow, read_readings
-    from ingest.quality import QualityGate
+    from ingest.files.readings import BadRow, read_readings
+    from ingest.quality.gate import QualityGate
 
     store = here.open_readings()
     sensors = here.registry.sensors()

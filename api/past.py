@@ -16,8 +16,9 @@ from api.settings import Settings
 from twin.clock import ReplayClock
 from twin.cycle import CycleOutcome
 from twin.errors import ConfigError, InputError
+from twin.forecasts import WeatherEnsemble
 from twin.network import NetworkKind
-from twin.ports import ReadingStore, Registry
+from twin.ports import ReadingStore, Registry, WeatherArchive
 from twin.readings import Reading
 from twin.replay import Replay, steps_from_readings
 
@@ -35,7 +36,8 @@ def relive(
 ) -> dict[str, Any]:
     """Publish the stored readings of [start, end) to a broker of the replay's own and turn the cycle on them.
 
-    Sensors, customers, models and the weather forecasts known at the start are copied; the live folder is only read.
+    Sensors, customers and models are copied, weather forecasts are taken as they were known then; the live folder is
+    only read.
 
     Raises:
         ConfigError: If the replay's folder is the live one, or holds readings already.
@@ -47,7 +49,7 @@ def relive(
         raise ConfigError("a replay needs a folder of its own; name another one with --into")
     apart = settings.model_copy(
         update={
-            "data_dir": into, "mqtt_url": None, "mqtt_port": 0, "influx_url": None, "database_url": None, "weather": "none",
+            "data_dir": into, "mqtt_url": None, "mqtt_port": 0, "influx_url": None, "database_url": None,
         }
     )  # fmt: skip
     with ExitStack() as stack:
@@ -57,16 +59,15 @@ def relive(
         stack.callback(memory.close)
         if memory.readings.stats().readings:
             raise ConfigError(f"{into} holds readings already; a replay wants an empty folder")
-        _copy(live.registry, memory.registry, start)
+        _copy(live.registry, memory.registry)
         clock = ReplayClock(start)
         pool = stack.enter_context(bootstrap.engine_pool(apart))
         models = bootstrap.Models(memory.registry, pool)
         ingest = IngestRole(apart, memory, clock)
         stack.callback(ingest.stop)
         ingest.start()
-        cycle = bootstrap.make_cycle(
-            apart, memory, models, bootstrap.make_weather(apart, memory.registry), clock, exercise=True
-        )
+        weather = _WeatherAsKnown(live.registry)
+        cycle = bootstrap.make_cycle(apart, memory, models, weather, clock, exercise=True)
         replay = _replay(stack, ingest, clock, cycle)
         turns: list[CycleOutcome] = []
 
@@ -88,6 +89,21 @@ def relive(
         }
 
 
+class _WeatherAsKnown:
+    """The forecasts that had been got hold of by the moment asked for, on the rung they stood on then."""
+
+    name = "weather as known"
+
+    def __init__(self, archive: WeatherArchive) -> None:
+        self._archive = archive
+
+    def fetch(self, *, now: datetime) -> WeatherEnsemble:
+        from ingest.weather.climatology import Climatology
+
+        known = self._archive.latest_weather(known_at=now)
+        return known if known is not None and known.valid_to > now else Climatology().fetch(now=now)
+
+
 def _replay(stack: ExitStack, ingest: IngestRole, clock: ReplayClock, cycle: Any) -> Replay:
     from ingest.gateway import GatewayProcess
 
@@ -102,16 +118,13 @@ def _replay(stack: ExitStack, ingest: IngestRole, clock: ReplayClock, cycle: Any
     return Replay(clock, gateway, taken, cycle)
 
 
-def _copy(live: Registry, apart: Registry, start: datetime) -> None:
+def _copy(live: Registry, apart: Registry) -> None:
     apart.upsert_sensors(list(live.sensors().values()))
     apart.upsert_customers(live.customers())
     for kind in NetworkKind:
         file = live.model_file(kind)
         if file is not None:
             apart.save_model_file(file)
-    weather = live.latest_weather(known_at=start)
-    if weather is not None:
-        apart.save_weather(weather)
 
 
 def _readings(live: bootstrap.Memory, start: datetime, end: datetime) -> Iterator[Reading]:

@@ -57,8 +57,7 @@ class IngestRole:
             readings=self._memory.readings,
             dead_letters=self._memory.registry,
             sensors=self._memory.registry,
-            clock=self._clock,
-            mappings=load_mappings(self._settings.mappings) if self._settings.mappings else None,
+            mappings=load_mappings(self._settings.mappings),
         )
         self.ingester = MqttIngester(bootstrap.mqtt_settings(self._settings, self.broker_url), pipeline, self._clock)
         self.ingester.start()

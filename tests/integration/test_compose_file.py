@@ -1,0 +1,60 @@
+"""The compose file against the compose schema, and against the settings that h2twin knows."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from api.settings import PREFIX, Settings
+
+DOCKER = Path(__file__).parents[2] / "docker"
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
+    return loaded
+
+
+def test_it_fits_the_compose_schema(compose: dict[str, Any]) -> None:
+    schema = os.environ.get("H2TWIN_COMPOSE_SCHEMA")
+    if schema is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("H2TWIN_COMPOSE_SCHEMA is not set; see .ci/run")
+        pytest.skip("the compose schema is not here (H2TWIN_COMPOSE_SCHEMA)")
+    jsonschema.validate(compose, json.loads(Path(schema).read_text()))
+
+
+def test_every_setting_in_it_exists(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        for variable in service.get("environment", {}):
+            if variable.startswith(PREFIX):
+                assert variable[len(PREFIX) :].lower() in Settings.model_fields, f"{name}: {variable}"
+
+
+def test_every_variable_is_in_the_example_and_no_secret_has_a_default(compose: dict[str, Any]) -> None:
+    text = (DOCKER / "compose.yaml").read_text()
+    used = set(re.findall(r"\$\{(\w+)", text))
+    example = dict(
+        line.split("=", 1)
+        for line in (DOCKER / ".env.example").read_text().splitlines()
+        if "=" in line and line[0] != "#"
+    )
+    assert used == set(example)
+    for name in used:
+        if name.endswith(("PASSWORD", "TOKEN")):
+            assert example[name] == ""
+            assert f"${{{name}:-" not in text, f"{name} has a default"
+
+
+def test_only_the_broker_and_the_api_are_reachable_and_only_from_this_machine_by_default(
+    compose: dict[str, Any],
+) -> None:
+    published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
+    assert set(published) == {"mosquitto", "api"}
+    assert all(":-127.0.0.1}" in port for ports in published.values() for port in ports)
