@@ -38,6 +38,7 @@ def read_sensors(path: Path) -> list[Sensor]:
 
 def _sensor(row: Row) -> Sensor:
     quantity = Quantity(row.choice("quantity", list(Quantity)))
+    unit = _unit(row, quantity)
     low, high = _limit(row, "low", quantity), _limit(row, "high", quantity)
     if low is not None and high is not None and low > high:
         raise row.wrong("low", f"{row.text('low')} lies above high, {row.text('high')}")
@@ -48,7 +49,7 @@ def _sensor(row: Row) -> Sensor:
         sensor_id=row.required("sensor_id"),
         quantity=quantity,
         kind=Kind(row.choice("kind", list(Kind))),
-        unit=_unit(row, quantity),
+        unit=unit,
         element_type=element_type,
         element_id=row.text("element_id"),
         district=row.text("district"),

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ingest.files.readings import LONGEST_LINE, BadRow, read_readings
+from twin.errors import ConfigError, InputError, NaiveDatetimeError
+from twin.readings import Reading, Sensor
+from twin.units import Quantity
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+FIVE = datetime(2026, 4, 1, 5, tzinfo=UTC)
+SENSORS = {"p-1": Sensor("p-1", Quantity.PRESSURE, unit="bar"), "q-1": Sensor("q-1", Quantity.FLOW)}
+HEADER = "sensor_id,observed_at,value,unit,available_at,seq"
+GOOD = "p-1,2026-04-01T05:00:00Z,25,m,2026-04-01T05:00:07Z,12"
+READING = Reading("p-1", FIVE, FIVE.replace(second=7), 25.0, "m", 25.0, "m", seq=12)
+
+
+def written(folder: Path, content: str | bytes) -> Path:
+    path = folder / "readings.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def read(path: Path) -> list[Reading | BadRow]:
+    return list(read_readings(path, SENSORS, now=NOW))
+
+
+def test_a_full_row(tmp_path: Path) -> None:
+    assert read(written(tmp_path, f"{HEADER}\n{GOOD}\n")) == [READING]
+
+
+def test_a_short_row_takes_its_unit_from_the_sensor_and_became_known_now(tmp_path: Path) -> None:
+    """3 bar = 3e5 Pa / 9806.65 N/m3 = 30.5915 m."""
+    (reading,) = read(written(tmp_path, "\ufeffsensor_id,observed_at,value\r\np-1,2026-04-01T06:00:00+01:00,3\r\n"))
+    assert isinstance(reading, Reading)
+    assert reading.value == pytest.approx(30.5915, abs=1e-4)
+    assert replace(reading, value=0.0) == Reading("p-1", FIVE, NOW, 0.0, "m", 3.0, "bar")
+
+
+def test_empty_cells_of_optional_columns(tmp_path: Path) -> None:
+    (reading,) = read(written(tmp_path, f"{HEADER}\nq-1,2026-04-01T05:00:00Z,-1e-3,,,\n"))
+    assert reading == Reading("q-1", FIVE, NOW, -0.001, "m3/s", -0.001, "m3/s")
+
+
+BAD_ROWS = {
+    "unknown sensor": ("x-9,2026-04-01T05:00:00Z,1,m,,", "unknown_sensor", "'x-9' is not registered"),
+    "no sensor": (",2026-04-01T05:00:00Z,1,m,,", "invalid_input", "sensor_id is empty"),
+    "no time": ("p-1,,1,m,,", "invalid_input", "observed_at is empty"),
+    "no value": ("p-1,2026-04-01T05:00:00Z,,m,,", "invalid_input", "value is empty"),
+    "nan": ("p-1,2026-04-01T05:00:00Z,nan,m,,", "invalid_input", "'nan' is not a number"),
+    "infinite": ("p-1,2026-04-01T05:00:00Z,1e999,m,,", "invalid_input", "too large"),
+    "word": ("p-1,2026-04-01T05:00:00Z,high,m,,", "invalid_input", "'high' is not a number"),
+    "unknown unit": ("p-1,2026-04-01T05:00:00Z,1,furlong,,", "unknown_unit", "furlong"),
+    "wrong dimension": ("p-1,2026-04-01T05:00:00Z,1,L/s,,", "wrong_dimension", "measures flow"),
+    "no zone": ("p-1,2026-04-01T05:00:00,1,m,,", "naive_datetime", "observed_at"),
+    "no such day": ("p-1,2026-02-30T05:00:00Z,1,m,,", "invalid_input", "observed_at"),
+    "before time": ("p-1,0001-01-01T00:00:00+10:00,1,m,,", "invalid_input", "observed_at"),
+    "availability without zone": ("p-1,2026-04-01T05:00:00Z,1,m,2026-04-01,", "naive_datetime", "available_at"),
+    "seq with a point": ("p-1,2026-04-01T05:00:00Z,1,m,,1.0", "invalid_input", "seq"),
+    "seq below zero": ("p-1,2026-04-01T05:00:00Z,1,m,,-1", "invalid_input", "seq"),
+    "seq too long": ("p-1,2026-04-01T05:00:00Z,1,m,,9223372036854775808", "invalid_input", "seq"),
+    "too few cells": ("p-1,2026-04-01T05:00:00Z", "undecodable", "2 cells where the header has 6"),
+    "too many cells": (f"{GOOD},more", "undecodable", "7 cells where the header has 6"),
+    "stray quote": ('"p-1,2026-04-01T05:00:00Z,1,m,,', "undecodable", "not a line of CSV"),
+    "text after a quote": ('"p"1,2026-04-01T05:00:00Z,1,m,,', "undecodable", "not a line of CSV"),
+    "null byte": ("p-1\x00,2026-04-01T05:00:00Z,1,m,,", "unknown_sensor", ""),
+    "carriage returns inside": ("p-1,2026-04-01T05:00:00Z,1\r\r2,m,,", "", ""),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_a_bad_row_is_handed_back_and_the_others_pass(tmp_path: Path, name: str) -> None:
+    row, reason, detail = BAD_ROWS[name]
+    first, bad, last = read(written(tmp_path, f"{HEADER}\n\n{GOOD}\n{row}\r\n{GOOD}\n"))
+    assert first == last == READING
+    assert isinstance(bad, BadRow)
+    assert (bad.line, bad.payload) == (4, row.encode())
+    assert reason in ("", bad.reason)
+    assert detail in bad.detail
+
+
+def test_bytes_that_are_not_text_are_kept_as_they_are(tmp_path: Path) -> None:
+    _, bad, _ = read(written(tmp_path, f"{HEADER}\n{GOOD}\n".encode() + b"p-\xff,1\n" + GOOD.encode()))
+    assert bad == BadRow(3, "undecodable", "the line is not UTF-8", b"p-\xff,1")
+
+
+def test_a_line_without_end_is_one_bad_row(tmp_path: Path) -> None:
+    endless = b"9" * (3 * LONGEST_LINE)
+    bad, good = read(written(tmp_path, f"{HEADER}\n".encode() + endless + b"\n" + GOOD.encode()))
+    assert good == READING
+    assert isinstance(bad, BadRow)
+    assert (bad.line, bad.reason) == (2, "undecodable")
+    assert endless.startswith(bad.payload)
+    assert len(bad.payload) >= LONGEST_LINE
+
+
+BAD_FILES = {
+    "empty": (b"", "is empty"),
+    "columns missing": (b"sensor_id,value\n", "lacks observed_at"),
+    "column unknown": (b"sensor_id,observed_at,value,quality\n", "has unknown 'quality'"),
+    "not text": (b"PAR1\xff\xfe\n", "is not UTF-8"),
+    "quote left open": (b'"sensor_id,observed_at,value\n', "line 1"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_file_of_another_kind_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    content, reason = BAD_FILES[name]
+    with pytest.raises(InputError, match=r"readings\.csv") as caught:
+        read_readings(written(tmp_path, content), SENSORS, now=NOW)
+    assert reason in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file"):
+        read_readings(tmp_path / "readings.csv", SENSORS, now=NOW)
+    with pytest.raises(InputError, match="cannot read"):
+        read_readings(tmp_path / "readings.parquet", SENSORS, now=NOW)
+
+
+def test_now_has_a_zone(tmp_path: Path) -> None:
+    with pytest.raises(NaiveDatetimeError):
+        read_readings(written(tmp_path, HEADER), SENSORS, now=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lines=st.lists(st.one_of(st.binary(max_size=40), st.text(max_size=40).map(lambda t: t.encode(errors="replace"))))
+)
+def test_every_line_is_answered_for(tmp_path: Path, lines: list[bytes]) -> None:
+    """Whatever stands between two good rows: each line that is not blank is either a reading or a bad row."""
+    content = b"\n".join([HEADER.encode(), GOOD.encode(), *lines, GOOD.encode()])
+    items = read(written(tmp_path, content))
+    rows = [line for line in b"\n".join(lines).split(b"\n") if line.strip(b" \t\r,")]
+    assert items[0] == items[-1] == READING
+    assert len(items) == len(rows) + 2
+    bad = [item for item in items if isinstance(item, BadRow)]
+    assert [item.payload for item in bad] == [row.rstrip(b"\r") for row in rows]
+
+
+# ------------------------------------------------------------------------------------------------------ parquet
+
+
+def parquet(folder: Path, **columns: object) -> Path:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet as writer
+
+    path = folder / "readings.parquet"
+    writer.write_table(pyarrow.table(columns), path)
+    return path
+
+
+def test_parquet_gives_the_same_readings(tmp_path: Path) -> None:
+    path = parquet(
+        tmp_path,
+        sensor_id=["p-1", "p-1"],
+        observed_at=[FIVE, FIVE.replace(hour=6)],
+        value=[25.0, None],
+        unit=["m", "m"],
+        available_at=[FIVE.replace(second=7), None],
+        seq=[12, None],
+    )
+    reading, bad = read(path)
+    assert reading == READING
+    assert isinstance(bad, BadRow)
+    assert (bad.line, bad.reason, bad.detail) == (2, "invalid_input", "column value is empty")
+    assert json.loads(bad.payload)["observed_at"] == "2026-04-01 06:00:00+00:00"
+
+
+def test_parquet_as_pandas_writes_it(tmp_path: Path) -> None:
+    """Times in nanoseconds, whole numbers with gaps as floats."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame(
+        {
+            "sensor_id": ["p-1", "q-1"],
+            "observed_at": pandas.to_datetime(["2026-04-01T05:00:00.000001Z"] * 2).as_unit("ns"),
+            "value": [25, 1],
+            "unit": ["m", None],
+            "seq": [12, None],
+        }
+    )
+    frame.to_parquet(tmp_path / "readings.parquet", index=False)
+    first, second = read(tmp_path / "readings.parquet")
+    micro = FIVE.replace(microsecond=1)
+    assert first == replace(READING, observed_at=micro, available_at=NOW)
+    assert second == Reading("q-1", micro, NOW, 1.0, "m3/s", 1.0, "m3/s")
+
+
+def test_parquet_of_text(tmp_path: Path) -> None:
+    times = ["2026-04-01T05:00:00Z", "noon", "2026-04-01T05:00:00"]
+    path = parquet(tmp_path, sensor_id=["p-1"] * 3, observed_at=times, value=["3", "1", "1"])
+    reading, no_time, naive = read(path)
+    assert isinstance(reading, Reading)
+    assert reading.raw_value == 3.0
+    assert [item.reason for item in (no_time, naive) if isinstance(item, BadRow)] == ["invalid_input", "naive_datetime"]
+
+
+def test_parquet_times_without_zone_are_bad_rows(tmp_path: Path) -> None:
+    (bad,) = read(parquet(tmp_path, sensor_id=["p-1"], observed_at=[datetime(2026, 4, 1)], value=[1.0]))  # noqa: DTZ001
+    assert isinstance(bad, BadRow)
+    assert bad.reason == "naive_datetime"
+
+
+def test_parquet_values_that_are_no_numbers_are_bad_rows(tmp_path: Path) -> None:
+    for values in ([True], [b"1"], [float("nan")], [float("inf")], [FIVE], [[1.0]]):
+        (bad,) = read(parquet(tmp_path, sensor_id=["p-1"], observed_at=[FIVE], value=values))
+        assert isinstance(bad, BadRow)
+        assert bad.reason == "invalid_input"
+
+
+def test_a_parquet_time_beyond_all_calendars_is_a_bad_row(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    times = pyarrow.array([2**62, int(FIVE.timestamp() * 1e6)], type=pyarrow.timestamp("us", tz="UTC"))
+    bad, good = read(parquet(tmp_path, sensor_id=["p-1"] * 2, observed_at=times, value=[1.0, 2.0]))
+    assert isinstance(bad, BadRow)
+    assert bad.reason == "undecodable"
+    assert isinstance(good, Reading)
+
+
+def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "readings.parquet"
+    path.write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+    with pytest.raises(InputError, match=r"readings\.parquet as Parquet"):
+        read(path)
+
+
+@pytest.fixture
+def _no_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+
+@pytest.mark.usefixtures("_no_pyarrow")
+def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"h2twin\[parquet\]"):
+        read_readings(tmp_path / "readings.parquet", SENSORS, now=NOW)
