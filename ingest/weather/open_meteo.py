@@ -109,7 +109,7 @@ def _converted(
         raise InputError(f"hourly.{key} has {len(values)} values for {length} times")
     known = _RAIN_UNITS if quantity is Quantity.RAIN else _TEMPERATURE_UNITS
     stated = units.get(key, units.get("precipitation" if quantity is Quantity.RAIN else "temperature_2m"))
-    if stated not in known:
+    if not isinstance(stated, str) or stated not in known:
         raise InputError(f"hourly_units.{key} is {stated!r}; known are {', '.join(known)}")
     read = amount if quantity is Quantity.RAIN else _optional_number
     found = (read(value, f"hourly.{key}[{place}]") for place, value in enumerate(values))
