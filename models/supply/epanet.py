@@ -1,0 +1,488 @@
+"""EPANET 2.3 as a shared library, called through ctypes: the one place that knows its C interface.
+
+The library comes inside the owa-epanet wheel; that wheel's own Python binding holds the interpreter lock for a whole
+run, ctypes lets it go. Each `Project` has its own handle, so projects are independent of each other.
+Values are in the INP's units; `Project.units` says what they are in SI.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from ctypes import byref, c_char_p, c_double, c_int, c_long
+from enum import IntEnum
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.supply.units import EngineUnits, FlowUnits
+from twin.errors import ConfigError, InputError, ModelError
+
+Values = NDArray[np.float64]
+
+_LIBRARY_NAMES = {"linux": "libepanet2.so", "darwin": "libepanet2.dylib", "win32": "epanet2.dll"}
+_LAST_WARNING = 6
+_OPEN_ERRORS = 200  # EN_open: the input file has errors, the report names them
+_TEXT_BYTES = 256
+_INITIALIZE_FLOWS_SAVE_NOTHING = 10
+
+
+class Count(IntEnum):
+    """What EN_getcount counts."""
+
+    NODES = 0
+    LINKS = 2
+    PATTERNS = 3
+    CONTROLS = 5
+    RULES = 6
+
+
+class NodeType(IntEnum):
+    """EN_NodeType."""
+
+    JUNCTION = 0
+    RESERVOIR = 1
+    TANK = 2
+
+
+class LinkType(IntEnum):
+    """EN_LinkType."""
+
+    CVPIPE = 0
+    PIPE = 1
+    PUMP = 2
+    PRV = 3
+    PSV = 4
+    PBV = 5
+    FCV = 6
+    TCV = 7
+    GPV = 8
+    PCV = 9
+
+
+class NodeValue(IntEnum):
+    """EN_NodeProperty, as far as used here. INITIAL_LEVEL sets a tank's level at the start of a run."""
+
+    ELEVATION = 0
+    INITIAL_LEVEL = 8
+    DEMAND = 9
+    HEAD = 10
+    TANK_DIAMETER = 17
+    MINIMUM_VOLUME = 18
+    VOLUME_CURVE = 19
+    MINIMUM_LEVEL = 20
+    MAXIMUM_LEVEL = 21
+    TANK_VOLUME = 24
+    CAN_OVERFLOW = 26
+    DELIVERED_DEMAND = 31
+    FULL_DEMAND = 32
+
+
+class LinkValue(IntEnum):
+    """EN_LinkProperty, as far as used here."""
+
+    DIAMETER = 0
+    LENGTH = 1
+    INITIAL_STATUS = 4
+    INITIAL_SETTING = 5
+    FLOW = 8
+    STATUS = 11
+
+
+class TimeValue(IntEnum):
+    """EN_TimeParameter, as far as used here. All in seconds."""
+
+    DURATION = 0
+    HYDRAULIC_STEP = 1
+    PATTERN_STEP = 3
+    PATTERN_START = 4
+    REPORT_STEP = 5
+    REPORT_START = 6
+    RULE_STEP = 7
+    START_CLOCK = 10
+
+
+class Option(IntEnum):
+    """EN_Option, as far as used here."""
+
+    TRIALS = 0
+    DEMAND_MULTIPLIER = 4
+    SPECIFIC_GRAVITY = 12
+    UNBALANCED_TRIALS = 14
+    PRESSURE_UNITS = 25
+
+
+class ControlType(IntEnum):
+    """EN_ControlType."""
+
+    BELOW = 0
+    ABOVE = 1
+    TIMER = 2
+    TIME_OF_DAY = 3
+
+
+class RuleAction(IntEnum):
+    """Which actions of a rule."""
+
+    THEN = 0
+    ELSE = 1
+
+
+_RELATIVE_ERROR = 1  # EN_RELATIVEERROR
+
+
+def library_path() -> Path:
+    """Return where the EPANET library of the owa-epanet wheel lies, without importing the wheel's package.
+
+    Raises:
+        ConfigError: If it is not installed.
+    """
+    name = _LIBRARY_NAMES.get(sys.platform, "libepanet2.so")
+    spec = importlib.util.find_spec("epanet")
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    with contextlib.suppress(PackageNotFoundError):
+        for file in distribution("owa-epanet").files or ():
+            if file.name == name:
+                return Path(str(file.locate()))
+    raise ConfigError(f"the EPANET library {name} is missing; install the package owa-epanet")
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(str(library_path()))
+
+
+@cache
+def engine_version() -> str:
+    """Return the engine's name and version as the library reports them, like `EPANET 2.3.5`."""
+    version = c_int()
+    _library().EN_getversion(byref(version))
+    major, rest = divmod(version.value, 10000)
+    return f"EPANET {major}.{rest // 100}.{rest % 100}"
+
+
+class Project:
+    """One network opened in EPANET. Use it as a context manager; indices count from 1 as EPANET's do.
+
+    Args:
+        folder: A private folder for the INP, the report and the engine's temporary files.
+        inp: The vetted text of the INP.
+
+    Raises:
+        InputError: If EPANET cannot read the INP; the message holds EPANET's own words.
+    """
+
+    def __init__(self, inp: str, folder: Path | None = None) -> None:
+        self._folder = folder or Path.cwd()
+        self._handle = ctypes.c_void_p()
+        self._solver_open = False
+        self.warnings: Counter[int] = Counter()
+        _library().EN_createproject(byref(self._handle))
+        try:
+            self._open(inp)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, inp: str) -> None:
+        inp_file, report_file = self._folder / "network.inp", self._folder / "network.rpt"
+        inp_file.write_text(inp, encoding="utf-8")
+        paths = (_bytes(str(inp_file)), _bytes(str(report_file)), b"")
+        code = _library().EN_open(self._handle, *map(c_char_p, paths))
+        if code > _LAST_WARNING:
+            _library().EN_close(self._handle)  # flushes the report
+            raise InputError(_why_not_opened(code, report_file, inp))
+        self.node_count = self.count(Count.NODES)
+        self.link_count = self.count(Count.LINKS)
+        self.units = EngineUnits(
+            FlowUnits(self._integer("EN_getflowunits")),
+            int(self.option(Option.PRESSURE_UNITS)),
+            self.option(Option.SPECIFIC_GRAVITY),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the engine's memory and files. Closing twice is harmless."""
+        if self._handle:
+            _library().EN_close(self._handle)
+            _library().EN_deleteproject(self._handle)
+            self._handle = ctypes.c_void_p()
+
+    # ------------------------------------------------------------------------------------------ what is there
+
+    def count(self, kind: Count) -> int:
+        """Return how many objects of a kind the network has."""
+        return self._integer("EN_getcount", c_int(kind))
+
+    def node_ids(self) -> list[str]:
+        """Return the ids of all nodes, in the engine's order."""
+        return [self._text("EN_getnodeid", c_int(index + 1)) for index in range(self.node_count)]
+
+    def link_ids(self) -> list[str]:
+        """Return the ids of all links, in the engine's order."""
+        return [self._text("EN_getlinkid", c_int(index + 1)) for index in range(self.link_count)]
+
+    def node_types(self) -> list[NodeType]:
+        """Return the types of all nodes."""
+        return [NodeType(self._integer("EN_getnodetype", c_int(index + 1))) for index in range(self.node_count)]
+
+    def link_types(self) -> list[LinkType]:
+        """Return the types of all links."""
+        return [LinkType(self._integer("EN_getlinktype", c_int(index + 1))) for index in range(self.link_count)]
+
+    def link_ends(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the positions (from 0) of the start and end nodes of all links."""
+        start, end = c_int(), c_int()
+        ends = np.empty((2, self.link_count), dtype=np.int64)
+        for index in range(self.link_count):
+            self._call("EN_getlinknodes", c_int(index + 1), byref(start), byref(end))
+            ends[:, index] = start.value - 1, end.value - 1
+        return ends[0], ends[1]
+
+    def coordinates(self, node: int) -> tuple[float, float] | None:
+        """Return where a node lies on the map, if the INP says so."""
+        x, y = c_double(), c_double()
+        code = _library().EN_getcoord(self._handle, c_int(node), byref(x), byref(y))
+        return (x.value, y.value) if code == 0 else None
+
+    def node_values(self, what: NodeValue) -> Values:
+        """Return a value of all nodes at once."""
+        return self._bulk("EN_getnodevalues", what, self.node_count)
+
+    def link_values(self, what: LinkValue) -> Values:
+        """Return a value of all links at once."""
+        return self._bulk("EN_getlinkvalues", what, self.link_count)
+
+    def node_value(self, node: int, what: NodeValue) -> float:
+        """Return one value of one node."""
+        return self._number("EN_getnodevalue", c_int(node), c_int(what))
+
+    def option(self, option: Option) -> float:
+        """Return a value of the [OPTIONS] section."""
+        return self._number("EN_getoption", c_int(option))
+
+    def time(self, what: TimeValue) -> int:
+        """Return a value of the [TIMES] section in seconds."""
+        value = c_long()
+        self._call("EN_gettimeparam", c_int(what), byref(value))
+        return value.value
+
+    def demands(self, node: int) -> list[tuple[float, int]]:
+        """Return the base demand and the pattern (0: none) of each demand category of a junction."""
+        found = []
+        for category in range(1, self._integer("EN_getnumdemands", c_int(node)) + 1):
+            base = self._number("EN_getbasedemand", c_int(node), c_int(category))
+            found.append((base, self._integer("EN_getdemandpattern", c_int(node), c_int(category))))
+        return found
+
+    def pattern(self, pattern: int) -> Values:
+        """Return the multipliers of a time pattern."""
+        length = self._integer("EN_getpatternlen", c_int(pattern))
+        return np.array(
+            [self._number("EN_getpatternvalue", c_int(pattern), c_int(i + 1)) for i in range(length)], dtype=np.float64
+        )
+
+    def curve(self, curve: int) -> tuple[Values, Values]:
+        """Return the x and y values of a data curve."""
+        length = self._integer("EN_getcurvelen", c_int(curve))
+        x, y, points = c_double(), c_double(), np.empty((2, length))
+        for i in range(length):
+            self._call("EN_getcurvevalue", c_int(curve), c_int(i + 1), byref(x), byref(y))
+            points[:, i] = x.value, y.value
+        return points[0], points[1]
+
+    def control(self, control: int) -> tuple[ControlType, int, float, int, float]:
+        """Return type, link, setting, node (0: none) and level (or time in seconds) of a simple control."""
+        kind, link, node, setting, level = c_int(), c_int(), c_int(), c_double(), c_double()
+        self._call("EN_getcontrol", c_int(control), byref(kind), byref(link), byref(setting), byref(node), byref(level))
+        return ControlType(kind.value), link.value, setting.value, node.value, level.value
+
+    def links_of_rule(self, rule: int) -> set[int]:
+        """Return the links that a rule acts on."""
+        premises, thens, elses, priority = c_int(), c_int(), c_int(), c_double()
+        self._call("EN_getrule", c_int(rule), byref(premises), byref(thens), byref(elses), byref(priority))
+        link, status, setting = c_int(), c_int(), c_double()
+        links = set()
+        for name, actions in (("EN_getthenaction", thens.value), ("EN_getelseaction", elses.value)):
+            for action in range(1, actions + 1):
+                self._call(name, c_int(rule), c_int(action), byref(link), byref(status), byref(setting))
+                links.add(link.value)
+        return links
+
+    # --------------------------------------------------------------------------------------------- what to set
+
+    def set_node(self, node: int, what: NodeValue, value: float) -> None:
+        """Set a value of a node."""
+        self._call("EN_setnodevalue", c_int(node), c_int(what), c_double(value))
+
+    def set_link(self, link: int, what: LinkValue, value: float) -> None:
+        """Set a value of a link."""
+        self._call("EN_setlinkvalue", c_int(link), c_int(what), c_double(value))
+
+    def set_option(self, option: Option, value: float) -> None:
+        """Set a value of the [OPTIONS] section."""
+        self._call("EN_setoption", c_int(option), c_double(value))
+
+    def set_time(self, what: TimeValue, seconds: int) -> None:
+        """Set a value of the [TIMES] section."""
+        self._call("EN_settimeparam", c_int(what), c_long(seconds))
+
+    def set_pressure_driven(self, required_pressure_m: float, exponent: float = 0.5) -> None:
+        """Let demand depend on pressure: none at 0, all from `required_pressure_m` on."""
+        required = self.units.engine_pressure(required_pressure_m)
+        self._call("EN_setdemandmodel", c_int(1), c_double(0.0), c_double(required), c_double(exponent))
+
+    def add_pattern(self, name: str, values: Sequence[float] | Values) -> int:
+        """Add a time pattern and return its index."""
+        self._call("EN_addpattern", c_char_p(_bytes(name)))
+        index = self.count(Count.PATTERNS)
+        array = np.ascontiguousarray(values, dtype=np.float64)
+        self._call("EN_setpattern", c_int(index), array.ctypes.data_as(ctypes.POINTER(c_double)), c_int(len(array)))
+        return index
+
+    def set_demand_pattern(self, node: int, category: int, pattern: int) -> None:
+        """Give a demand category (from 1) of a junction another pattern."""
+        self._call("EN_setdemandpattern", c_int(node), c_int(category), c_int(pattern))
+
+    def set_control(self, control: int, kind: ControlType, link: int, setting: float, node: int, level: float) -> None:
+        """Replace a simple control."""
+        arguments = (c_int(control), c_int(kind), c_int(link), c_double(setting), c_int(node), c_double(level))
+        self._call("EN_setcontrol", *arguments)
+
+    def hold_closed(self, link: int) -> None:
+        """Close a link for the whole run: controls and rules no longer reach it. Check valves can be closed too."""
+        for control in range(1, self.count(Count.CONTROLS) + 1):
+            if self.control(control)[1] == link:
+                self._call("EN_setcontrolenabled", c_int(control), c_int(0))
+        for rule in range(1, self.count(Count.RULES) + 1):
+            if link in self.links_of_rule(rule):
+                self._call("EN_setruleenabled", c_int(rule), c_int(0))
+        index = c_int(link)
+        if self._integer("EN_getlinktype", index) == LinkType.CVPIPE:
+            self._call("EN_setlinktype", byref(index), c_int(LinkType.PIPE), c_int(0))
+        if self._integer("EN_getlinktype", index) == LinkType.PUMP:
+            with contextlib.suppress(ModelError):
+                self._call("EN_setlinkvalue", index, c_int(15), c_double(0))  # no speed pattern
+        self.set_link(index.value, LinkValue.INITIAL_STATUS, 0)
+
+    # ---------------------------------------------------------------------------------------------------- run
+
+    def steps(self, *, max_steps: int = 200_000, wall_limit_s: float = 110.0) -> Iterator[int]:
+        """Solve step by step; yield the model time in seconds after each solution, while its values can be read.
+
+        Warnings are counted in `warnings` by EPANET's code. The last time yielded is the set duration.
+
+        Raises:
+            ModelError: If EPANET fails, the run ends early, or it takes too many steps or too much time.
+        """
+        duration, started = self.time(TimeValue.DURATION), time.monotonic()
+        now, ahead, steps = c_long(), c_long(), 0
+        self._call("EN_openH")
+        try:
+            self._call("EN_initH", c_int(_INITIALIZE_FLOWS_SAVE_NOTHING))
+            while True:
+                warning = self._call("EN_runH", byref(now))
+                if warning:
+                    self.warnings[warning] += 1
+                yield now.value
+                self._call("EN_nextH", byref(ahead))
+                if ahead.value <= 0:
+                    break
+                steps += 1
+                if steps > max_steps or time.monotonic() - started > wall_limit_s:
+                    raise ModelError(f"the run stopped at {now.value} s of {duration} s after {steps} steps: too long")
+        finally:
+            _library().EN_closeH(self._handle)
+        if now.value < duration:
+            because = _error_text(1) if self.warnings[1] else "EPANET gave no reason"
+            raise ModelError(f"the run ended early, at {now.value} s of {duration} s: {because}")
+
+    @property
+    def relative_error(self) -> float:
+        """The flow changes of the last trial over the flows: how far the present solution is from converged."""
+        return self._number("EN_getstatistic", c_int(_RELATIVE_ERROR))
+
+    # ----------------------------------------------------------------------------------------------- the calls
+
+    def _call(self, name: str, *arguments: Any) -> int:
+        """Call the library; return its warning (0: none) or raise ModelError with EPANET's own text."""
+        code = int(getattr(_library(), name)(self._handle, *arguments))
+        if code > _LAST_WARNING:
+            raise ModelError(f"EPANET: {_error_text(code)} ({name})")
+        return code
+
+    def _integer(self, name: str, *arguments: Any) -> int:
+        value = c_int()
+        self._call(name, *arguments, byref(value))
+        return value.value
+
+    def _number(self, name: str, *arguments: Any) -> float:
+        value = c_double()
+        self._call(name, *arguments, byref(value))
+        return value.value
+
+    def _text(self, name: str, *arguments: Any) -> str:
+        buffer = ctypes.create_string_buffer(_TEXT_BYTES)
+        self._call(name, *arguments, buffer)
+        return buffer.value.decode("utf-8", "replace")
+
+    def _bulk(self, name: str, what: int, length: int) -> Values:
+        values = np.empty(length, dtype=np.float64)
+        self._call(name, c_int(what), values.ctypes.data_as(ctypes.POINTER(c_double)))
+        return values
+
+
+def warning_text(code: int) -> str:
+    """Return EPANET's words for a warning code."""
+    return _error_text(code)
+
+
+def _error_text(code: int) -> str:
+    buffer = ctypes.create_string_buffer(_TEXT_BYTES)
+    _library().EN_geterror(c_int(code), buffer, c_int(_TEXT_BYTES - 1))
+    return buffer.value.decode("utf-8", "replace").strip() or f"code {code}"
+
+
+def _why_not_opened(code: int, report: Path, inp: str) -> str:
+    """Return the first error of EPANET's report with the line it is about, else the text of the code."""
+    lines = report.read_text(encoding="utf-8", errors="replace").splitlines() if report.exists() else []
+    for position, line in enumerate(lines):
+        if "Error" not in line or f"Error {_OPEN_ERRORS}" in line:
+            continue
+        culprit = next((text.strip() for text in lines[position + 1 : position + 2] if text.strip()), "")
+        number = _line_number(inp, culprit)
+        where = f"line {number}: " if number else ""
+        return f"{where}EPANET says: {' '.join(line.split())} {culprit}".rstrip()
+    return f"EPANET cannot read the network: {_error_text(code)}"
+
+
+def _line_number(inp: str, culprit: str) -> int | None:
+    wanted = culprit.split()
+    for number, line in enumerate(inp.splitlines(), start=1):
+        if wanted and line.split() == wanted:
+            return number
+    return None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8")

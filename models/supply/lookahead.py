@@ -1,0 +1,271 @@
+"""The look-ahead: the network from its state at T0 through the coming hours, in an engine worker.
+
+Pressure-driven (no delivery at 0, all from the required pressure on, exponent 0.5), a cold start from the state at
+T0, with the model's clock and patterns aligned to T0, so that daily controls act when they should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+
+import numpy as np
+
+from models.supply.controls import timer_cycle_s
+from models.supply.epanet import ControlType, LinkType, LinkValue, NodeValue, Option, Project, engine_version
+from models.supply.facts import DAY_S, ControlKind, Floats, ModelFacts, read_facts
+from models.supply.inp import vet_inp
+from models.supply.loader import model_hash
+from models.supply.outages import Causes, Ordinary, ordinary, predict_outages
+from models.supply.results import HOUR_S, Results, check_held, prepare_times, run
+from models.supply.state import SupplyState
+from models.supply.tanks import tank_outlooks
+from twin.forecasts import ForecastSeries, PredictedOutage, TankOutlook
+from twin.units import Quantity
+
+_EXTRA_TRIALS = 10
+_LEAST_TRIALS = 200
+_SHORTEST_ORDINARY_S = DAY_S
+_LONGEST_ORDINARY_S = 7 * DAY_S
+_KEPT_MODELS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SensorPlace:
+    """Where and what a sensor measures."""
+
+    element_type: str
+    element_id: str
+    quantity: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class LookaheadTask:
+    """All that a worker needs for one look-ahead."""
+
+    inp: bytes
+    issued_at: datetime
+    zone: tzinfo
+    horizon_s: int
+    required_pressure_m: float
+    state: SupplyState
+    places: tuple[SensorPlace, ...]
+    wall_limit_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lookahead:
+    """What a look-ahead says, per whole hour from T0 on."""
+
+    hours: int
+    outages: tuple[PredictedOutage, ...]
+    tanks: tuple[TankOutlook, ...]
+    series: tuple[ForecastSeries, ...]
+    demand_m3: float
+    delivered_m3: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _KnownModel:
+    text: str
+    facts: ModelFacts
+    ordinary: dict[float, Ordinary]
+
+
+_models: dict[str, _KnownModel] = {}
+"""The models this worker has read, by hash: reading and the ordinary run are done once."""
+
+
+def look_ahead(task: LookaheadTask) -> Lookahead:
+    """Run one look-ahead in this process, which must be an engine worker.
+
+    Raises:
+        ModelError: If the run gives no believable answer.
+    """
+    model = _known_model(task.inp)
+    usual = _ordinary(model, task.required_pressure_m, task.wall_limit_s)
+    facts, state = model.facts, task.state
+    duration_s = -(-task.horizon_s // HOUR_S) * HOUR_S
+    with Project(model.text) as project:
+        _prepare(project, task.required_pressure_m)
+        prepare_times(
+            project,
+            duration_s=duration_s,
+            pattern_start_s=facts.clock.pattern_start_s + state.model_time_s,
+            start_clock_s=(facts.clock.start_clock_s + state.model_time_s) % DAY_S,
+        )
+        _align_timers(project, facts, state.model_time_s)
+        _set_state(project, facts, state)
+        _set_demand(project, facts, state, duration_s)
+        results = run(project, facts, wall_limit_s=task.wall_limit_s)
+    check_held(results, facts, [held.link_id for held in state.held_closed])
+    tanks = tank_outlooks(results, facts, task.issued_at)
+    district_of_node = [state.districts[group] for group in state.group_of_node]
+    causes = Causes(
+        results, facts, tanks, state.held_closed, district_of_node, issued_at=task.issued_at, zone=task.zone
+    )
+    series, unknown = _series(results, facts, task.places)
+    return Lookahead(
+        hours=len(results.hours),
+        outages=predict_outages(
+            results, facts, usual, causes, issued_at=task.issued_at, required_pressure_m=task.required_pressure_m
+        ),
+        tanks=tanks,
+        series=series,
+        demand_m3=float(results.volumes_m3(results.full_m3s).sum()),
+        delivered_m3=float(results.volumes_m3(results.delivered_m3s).sum()),
+        warnings=(*results.warnings, *unknown, *_words_on_ordinary(usual, facts, task.required_pressure_m)),
+    )
+
+
+def valid_at(issued_at: datetime, hours: int) -> tuple[datetime, ...]:
+    """Return the moments of a look-ahead: T0 and every whole hour after it."""
+    return tuple(issued_at + timedelta(hours=hour) for hour in range(hours))
+
+
+def _known_model(inp: bytes) -> _KnownModel:
+    key = model_hash(inp)
+    if key not in _models:
+        text = vet_inp(inp)
+        with Project(text) as project:
+            facts = read_facts(project, engine_version())
+        while len(_models) >= _KEPT_MODELS:
+            del _models[next(iter(_models))]
+        _models[key] = _KnownModel(text, facts, {})
+    return _models[key]
+
+
+def _ordinary(model: _KnownModel, required_pressure_m: float, wall_limit_s: float) -> Ordinary:
+    """Return the model's ordinary run at a required pressure: the INP's own state, times and controls."""
+    if required_pressure_m not in model.ordinary:
+        clock = model.facts.clock
+        duration_s = int(np.clip(clock.duration_s, _SHORTEST_ORDINARY_S, _LONGEST_ORDINARY_S)) // HOUR_S * HOUR_S
+        with Project(model.text) as project:
+            _prepare(project, required_pressure_m)
+            prepare_times(
+                project,
+                duration_s=duration_s,
+                pattern_start_s=clock.pattern_start_s,
+                start_clock_s=clock.start_clock_s,
+            )
+            results = run(project, model.facts, wall_limit_s=wall_limit_s)
+        model.ordinary[required_pressure_m] = ordinary(results, model.facts)
+    return model.ordinary[required_pressure_m]
+
+
+def _prepare(project: Project, required_pressure_m: float) -> None:
+    project.set_pressure_driven(required_pressure_m)
+    project.set_option(Option.UNBALANCED_TRIALS, _EXTRA_TRIALS)
+    project.set_option(Option.TRIALS, max(project.option(Option.TRIALS), _LEAST_TRIALS))
+
+
+def _align_timers(project: Project, facts: ModelFacts, model_time_s: int) -> None:
+    """Let AT TIME controls act at their times of the day (or week), as the model's time 0 is not T0."""
+    cycle_s = timer_cycle_s(facts.controls)
+    for control in facts.controls:
+        if control.kind is not ControlKind.AT_TIME:
+            continue
+        link = facts.link_ids.index(control.link_id) + 1
+        if cycle_s == DAY_S:
+            kind, moment_s = ControlType.TIME_OF_DAY, (control.at_s + facts.clock.start_clock_s) % DAY_S
+        else:
+            kind, moment_s = ControlType.TIMER, (control.at_s - model_time_s) % cycle_s
+        project.set_control(control.number, kind, link, control.setting, 0, moment_s)
+
+
+def _set_state(project: Project, facts: ModelFacts, state: SupplyState) -> None:
+    for tank_id, level_m in state.tank_level_m.items():
+        node = facts.node_ids.index(tank_id) + 1
+        low, high = (project.node_value(node, end) for end in (NodeValue.MINIMUM_LEVEL, NodeValue.MAXIMUM_LEVEL))
+        level = min(max(level_m / project.units.length_m, low), high)
+        project.set_node(node, NodeValue.INITIAL_LEVEL, level)
+    held = {link.link_id for link in state.held_closed}
+    for link_id, is_open in state.initially_open.items():
+        position = facts.link_ids.index(link_id)
+        if link_id in held or bool(facts.initially_open[position]) == is_open:
+            continue
+        if facts.link_types[position] is not LinkType.CVPIPE:  # a check valve's status is its own
+            project.set_link(position + 1, LinkValue.INITIAL_STATUS, float(is_open))
+    for link_id in held:
+        project.hold_closed(facts.link_ids.index(link_id) + 1)
+
+
+def _set_demand(project: Project, facts: ModelFacts, state: SupplyState, duration_s: int) -> None:
+    """Give each district's consumers their own patterns: the model's, times the forecast's multipliers."""
+    if np.all(state.multipliers == 1.0):
+        return
+    demands, made = facts.demands, dict[tuple[int, int], int]()
+    for row in np.flatnonzero(demands.consumes):
+        node, number = int(demands.node[row]), int(demands.pattern[row])
+        pair = (int(state.group_of_node[node]), number)
+        if pair not in made:
+            values = _scaled_pattern(facts, number, state.multipliers[pair[0]], state.model_time_s, duration_s)
+            made[pair] = project.add_pattern(f"h2twin-{len(made)}", values)
+        project.set_demand_pattern(node + 1, int(demands.category[row]), made[pair])
+
+
+def _scaled_pattern(facts: ModelFacts, number: int, multiplier: Floats, model_time_s: int, duration_s: int) -> Floats:
+    """Return a pattern that yields the scaled values from T0 on, in the place where EPANET will look for them.
+
+    EPANET uses value number (time + pattern start) // pattern step, modulo the pattern's length. A pattern step
+    longer than an hour takes the mean multiplier of its hours.
+    """
+    step_s, values = facts.clock.pattern_step_s, facts.demands.patterns.get(number, np.ones(1))
+    offset_s = facts.clock.pattern_start_s + model_time_s
+    periods = np.arange(offset_s // step_s, (offset_s + duration_s) // step_s + 1)
+    begin_s = np.maximum(periods * step_s - offset_s, 0)
+    first = np.minimum(begin_s // HOUR_S, len(multiplier) - 1)
+    last = np.clip(((periods + 1) * step_s - offset_s - 1) // HOUR_S, first, len(multiplier) - 1)
+    sums = np.concatenate([[0.0], np.cumsum(multiplier)])
+    scaled = values[periods % len(values)] * (sums[last + 1] - sums[first]) / (last + 1 - first)
+    placed = np.empty(len(periods))
+    placed[periods % len(periods)] = scaled
+    return placed
+
+
+def _series(
+    results: Results, facts: ModelFacts, places: Sequence[SensorPlace]
+) -> tuple[tuple[ForecastSeries, ...], tuple[str, ...]]:
+    series, unknown = [], []
+    nodes = {node_id: column for column, node_id in enumerate(facts.node_ids)}
+    links = {link_id: column for column, link_id in enumerate(facts.link_ids)}
+    for place in places:
+        column = (nodes if place.element_type == "node" else links).get(place.element_id)
+        if column is None:
+            unknown.append(f"{place.element_type} {place.element_id} of a sensor is not in the model")
+            continue
+        values = _values_at(results, facts, place, column)
+        if values is not None:
+            series.append(ForecastSeries(place.element_type, place.element_id, place.quantity, tuple(values.tolist())))
+    return tuple(series), tuple(unknown)
+
+
+def _values_at(results: Results, facts: ModelFacts, place: SensorPlace, column: int) -> Floats | None:
+    rows = results.hours
+    if place.element_type == "link":
+        return {
+            Quantity.FLOW: results.flow_m3s[rows, column],
+            Quantity.STATUS: results.is_open[rows, column].astype(np.float64),
+        }.get(place.quantity)
+    above_m = results.head_m[rows, column] - facts.elevation_m[column]
+    return {
+        Quantity.PRESSURE: above_m,
+        Quantity.LEVEL: above_m,
+        Quantity.HEAD: results.head_m[rows, column],
+        Quantity.DEMAND: results.delivered_m3s[rows, column],
+        Quantity.VOLUME: results.tank_volume_m3[rows, column],
+    }.get(place.quantity)
+
+
+def _words_on_ordinary(usual: Ordinary, facts: ModelFacts, required_pressure_m: float) -> tuple[str, ...]:
+    consumers = np.unique(facts.demands.node[facts.demands.consumes])
+    low = [facts.node_ids[node] for node in consumers if usual.min_pressure_m[node] < required_pressure_m]
+    if not low:
+        return ()
+    shown = ", ".join(low[:5]) + (", ..." if len(low) > 5 else "")
+    return (
+        f"{len(low)} junctions are below {required_pressure_m:g} m in the model's ordinary run and are not reported "
+        f"for low pressure: {shown}",
+    )

@@ -1,0 +1,153 @@
+"""The supply model as the twin uses it: one INP, run in engine workers."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterable
+from datetime import UTC, tzinfo
+
+from models.pool import EnginePool
+from models.supply.districts import metered_links, with_districts
+from models.supply.loader import LoadedModel, load_model
+from models.supply.lookahead import Lookahead, LookaheadTask, SensorPlace, look_ahead, valid_at
+from models.supply.state import SupplyState, state_at
+from twin.forecasts import Provenance, SupplyForecast
+from twin.network import Network
+from twin.ports import SupplyRequest
+from twin.readings import ElementType, Sensor
+from twin.units import Quantity
+
+_FORESEEN = frozenset(
+    {Quantity.PRESSURE, Quantity.HEAD, Quantity.FLOW, Quantity.LEVEL, Quantity.STATUS, Quantity.DEMAND, Quantity.VOLUME}
+)
+
+
+class EpanetSupply:
+    """Fulfils `twin.ports.SupplyModel` with EPANET.
+
+    Args:
+        inp: The INP file.
+        pool: Where engines run.
+        model_id: The model's name.
+        time_limit_s: Wall time a look-ahead may take.
+        zone: The local time that the model's clock, patterns and time controls are meant in.
+        sensors: The sensors known so far; those that meter flow bound the districts. Each run brings its own.
+    """
+
+    def __init__(
+        self,
+        inp: bytes,
+        pool: EnginePool,
+        *,
+        model_id: str,
+        time_limit_s: float = 60.0,
+        zone: tzinfo = UTC,
+        sensors: Iterable[Sensor] = (),
+    ) -> None:
+        self.model_id = model_id
+        self._inp = inp
+        self._pool = pool
+        self._time_limit_s = time_limit_s
+        self._zone = zone
+        self._metered = metered_links(sensors)
+        self._lock = threading.Lock()
+        self._loaded: LoadedModel | None = None
+        self._network: tuple[frozenset[str], Network] | None = None
+
+    @property
+    def network(self) -> Network:
+        """The network with the districts of the sensors seen last; the first access reads the INP.
+
+        Raises:
+            InputError: If the INP is refused or cannot be read.
+        """
+        return self._network_between(self._metered)
+
+    def run(self, request: SupplyRequest) -> SupplyForecast:
+        """Return the look-ahead from the request's moment.
+
+        Raises:
+            ModelError: If there is no believable answer, with the cause.
+            InputError: If the INP is refused or cannot be read.
+        """
+        self._metered = metered_links(request.sensors.values())
+        loaded = self._load()
+        state = state_at(request, self._network_between(self._metered), loaded.facts, self._zone)
+        ahead = self._pool.run(look_ahead, self._task(request, state), time_limit_s=self._time_limit_s)
+        return SupplyForecast(
+            run_id=request.run_id,
+            issued_at=request.issued_at,
+            valid_at=valid_at(request.issued_at, ahead.hours),
+            provenance=self._provenance(request, loaded, state, ahead),
+            required_pressure_m=request.required_pressure_m,
+            outages=ahead.outages,
+            tanks=ahead.tanks,
+            series=ahead.series,
+            demand_m3=ahead.demand_m3,
+            delivered_m3=ahead.delivered_m3,
+        )
+
+    def _load(self) -> LoadedModel:
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = load_model(self._inp, self._pool)
+            return self._loaded
+
+    def _network_between(self, metered: frozenset[str]) -> Network:
+        loaded = self._load()
+        with self._lock:
+            if self._network is None or self._network[0] != metered:
+                self._network = metered, with_districts(loaded.network, metered)
+            return self._network[1]
+
+    def _task(self, request: SupplyRequest, state: SupplyState) -> LookaheadTask:
+        return LookaheadTask(
+            inp=self._inp,
+            issued_at=request.issued_at,
+            zone=self._zone,
+            horizon_s=request.horizon_s,
+            required_pressure_m=request.required_pressure_m,
+            state=state,
+            places=_places(request.sensors.values()),
+            wall_limit_s=0.9 * self._time_limit_s,
+        )
+
+    def _provenance(
+        self, request: SupplyRequest, loaded: LoadedModel, state: SupplyState, ahead: Lookahead
+    ) -> Provenance:
+        rules = ("rules on SYSTEM TIME count from T0",) if loaded.facts.ruled_links else ()
+        return Provenance(
+            model_id=self.model_id,
+            model_hash=loaded.sha256,
+            engine=loaded.facts.engine,
+            state_at=request.issued_at,
+            state_basis=state.basis,
+            inputs_hash=_inputs_hash(request, state, loaded.sha256),
+            warnings=(*ahead.warnings, *rules),
+        )
+
+
+def _places(sensors: Iterable[Sensor]) -> tuple[SensorPlace, ...]:
+    places = {
+        SensorPlace(str(sensor.element_type), sensor.element_id, sensor.quantity)
+        for sensor in sensors
+        if sensor.element_type in (ElementType.NODE, ElementType.LINK) and sensor.quantity in _FORESEEN
+    }
+    return tuple(sorted(places, key=lambda place: (place.element_type, place.element_id, place.quantity)))
+
+
+def _inputs_hash(request: SupplyRequest, state: SupplyState, model_sha256: str) -> str:
+    """Return what names the inputs of a run: the same inputs give the same forecast."""
+    parts = (
+        model_sha256,
+        request.issued_at.isoformat(),
+        request.horizon_s,
+        request.required_pressure_m,
+        sorted(state.tank_level_m.items()),
+        sorted(state.initially_open.items()),
+        sorted(link.cause_key for link in state.held_closed),
+        state.districts,
+        state.multipliers.tolist(),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

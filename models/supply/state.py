@@ -1,0 +1,275 @@
+"""The state of the supply network at T0, from what is measured; where nothing is, from the model, and said so.
+
+Pumps and valves: a link that is measured closed although its own control calls for it to be open has failed, and is
+held closed in the look-ahead. A link that is closed while its control calls for nothing is merely at rest.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta, tzinfo
+
+import numpy as np
+
+from models.demand import HIGHEST_SCALE, LOWEST_SCALE, DemandBasis, DemandForecast, forecast_demand, observed_scale
+from models.supply.balance import STALE_AFTER_PERIODS, ObservedDemand, observe_demand, sensors_at, series_of
+from models.supply.controls import Call, level_call, time_call, timer_cycle_s
+from models.supply.epanet import LinkType
+from models.supply.facts import Control, Floats, Integers, ModelFacts, TankFacts
+from twin.clock import format_time
+from twin.network import Network
+from twin.ports import SupplyRequest
+from twin.readings import ElementType, Reading, Sensor
+from twin.units import Quantity
+
+NO_FLOW_M3S = 1e-4
+"""A pump that moves less than this stands still."""
+
+_BEYOND_TANK = 0.1  # a level this share of the tank's range outside of it is not believed
+
+
+@dataclass(frozen=True, slots=True)
+class HeldClosed:
+    """A link that stays closed through the look-ahead, with the name of the cause and its words."""
+
+    link_id: str
+    cause_key: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyState:
+    """The network at T0. `model_time_s` is T0 on the model's clock; `group_of_node` numbers the districts."""
+
+    model_time_s: int
+    tank_level_m: Mapping[str, float]
+    initially_open: Mapping[str, bool]
+    held_closed: tuple[HeldClosed, ...]
+    districts: tuple[str, ...]
+    group_of_node: Integers
+    multipliers: Floats
+    demand: tuple[DemandForecast, ...]
+    basis: tuple[str, ...]
+
+
+def state_at(request: SupplyRequest, network: Network, facts: ModelFacts, zone: tzinfo) -> SupplyState:
+    """Derive the state at T0 (`request.issued_at`) from the request's readings."""
+    reader = _Reader(request)
+    measured, tank_level_m = {}, {}
+    for tank_id, tank in facts.tanks.items():
+        level_m = _measured_level(reader, tank)
+        if level_m is not None:
+            measured[tank_id] = level_m
+        else:
+            reader.basis.append(f"tank {tank_id}: no level known, the model's {tank.initial_level_m:.2f} m is taken")
+        tank_level_m[tank_id] = tank.initial_level_m if level_m is None else level_m
+    model_time_s = facts.model_time_s(request.issued_at, zone)
+    judge = _LinkJudge(request, facts, measured, model_time_s)
+    for position, link_id in enumerate(facts.link_ids):
+        judge.judge(reader, position, link_id)
+    districts, group_of_node = _groups(network, facts)
+    demand = _forecast(request, network, facts, districts, group_of_node, model_time_s)
+    return SupplyState(
+        model_time_s=model_time_s,
+        tank_level_m=tank_level_m,
+        initially_open=judge.initially_open,
+        held_closed=tuple(judge.held_closed),
+        districts=districts,
+        group_of_node=group_of_node,
+        multipliers=np.array([forecast.multiplier for forecast in demand]),
+        demand=demand,
+        basis=(*reader.basis, *judge.basis, *_demand_words(demand)),
+    )
+
+
+class _Reader:
+    """Finds the newest usable reading of an element, and notes what was too old."""
+
+    def __init__(self, request: SupplyRequest) -> None:
+        self._request = request
+        self._sensors: dict[tuple[ElementType, str, Quantity], list[Sensor]] = defaultdict(list)
+        for sensor_id in sorted(request.sensors):
+            sensor = request.sensors[sensor_id]
+            self._sensors[sensor.element_type, sensor.element_id, sensor.quantity].append(sensor)
+        self.basis: list[str] = []
+
+    def newest(self, kind: ElementType, element_id: str, quantity: Quantity) -> Reading | None:
+        """Return the newest reading that is not stale and not from the future."""
+        usable = []
+        for sensor in self._sensors[kind, element_id, quantity]:
+            reading = self._request.latest.get(sensor.sensor_id)
+            if reading is None:
+                continue
+            age = self._request.issued_at - reading.observed_at
+            if timedelta(0) <= age <= timedelta(seconds=STALE_AFTER_PERIODS * sensor.expected_every_s):
+                usable.append(reading)
+            else:
+                self.basis.append(
+                    f"{quantity} of {element_id} ({sensor.sensor_id}): not used, its last value is of "
+                    f"{format_time(reading.observed_at)}"
+                )
+        return max(usable, key=lambda reading: reading.observed_at, default=None)
+
+
+def _measured_level(reader: _Reader, tank: TankFacts) -> float | None:
+    for quantity, offset_m in ((Quantity.LEVEL, 0.0), (Quantity.PRESSURE, 0.0), (Quantity.HEAD, tank.elevation_m)):
+        reading = reader.newest(ElementType.NODE, tank.tank_id, quantity)
+        if reading is None:
+            continue
+        level_m, slack_m = reading.value - offset_m, _BEYOND_TANK * (tank.max_level_m - tank.min_level_m)
+        when = format_time(reading.observed_at)
+        if not tank.min_level_m - slack_m <= level_m <= tank.max_level_m + slack_m:
+            reader.basis.append(f"tank {tank.tank_id}: {level_m:.2f} m of {when} lies outside the tank, not used")
+            continue
+        inside_m = min(max(level_m, tank.min_level_m), tank.max_level_m)
+        clipped = "" if inside_m == level_m else f" (measured {level_m:.2f} m, held within the tank)"
+        reader.basis.append(f"tank {tank.tank_id}: level {inside_m:.2f} m observed {when}{clipped}")
+        return inside_m
+    return None
+
+
+class _LinkJudge:
+    """Decides for each measured link whether it starts open, starts closed, or has failed."""
+
+    def __init__(
+        self, request: SupplyRequest, facts: ModelFacts, measured_level_m: Mapping[str, float], model_time_s: int
+    ) -> None:
+        self._request = request
+        self._facts = facts
+        self._level_m = measured_level_m
+        self._time_s = model_time_s
+        self._controls: dict[str, list[Control]] = defaultdict(list)
+        for control in facts.controls:
+            self._controls[control.link_id].append(control)
+        self._cycle_s = timer_cycle_s(facts.controls)
+        self.initially_open: dict[str, bool] = {}
+        self.held_closed: list[HeldClosed] = []
+        self.basis: list[str] = []
+
+    def judge(self, reader: _Reader, position: int, link_id: str) -> None:
+        """Note what becomes of one link."""
+        is_pump = self._facts.link_types[position] is LinkType.PUMP
+        is_open = self._measured_open(reader, link_id, is_pump)
+        timed = time_call(self._controls[link_id], self._time_s, self._facts.clock.start_clock_s, self._cycle_s)
+        if is_open is None:
+            if timed is not None:
+                self.initially_open[link_id] = timed.opens
+            return
+        kind = "pump" if is_pump else "link"
+        self.basis.append(f"{kind} {link_id}: measured {'open' if is_open else 'closed'}")
+        call = self._call(link_id, timed, position)
+        if is_open:
+            if call is not None and not call.opens:
+                self.basis.append(f"{kind} {link_id} is open although {call.because}: left to its control")
+            self.initially_open[link_id] = True
+        elif call is not None and call.opens and self._has_lasted(call, link_id):
+            self._hold(link_id, is_pump, call)
+        else:
+            self.initially_open[link_id] = False
+            if link_id in self._facts.ruled_links:
+                self.basis.append(f"{kind} {link_id} is closed; its rules may open it (rules are not judged)")
+
+    def _call(self, link_id: str, timed: Call | None, position: int) -> Call | None:
+        controls = self._controls[link_id]
+        call = level_call(controls, self._level_m) or timed
+        if call is None and not controls and link_id not in self._facts.ruled_links:
+            opens = bool(self._facts.initially_open[position])
+            return Call(opens, f"the model has it {'open' if opens else 'closed'} without any control")
+        return call
+
+    def _has_lasted(self, call: Call, link_id: str) -> bool:
+        """Whether the level called already one reading ago: a pump may need a moment to follow."""
+        if not call.tank_id:
+            return True
+        for sensor in sensors_at(self._request, ElementType.NODE, call.tank_id, Quantity.LEVEL):
+            readings = series_of(self._request, sensor.sensor_id)
+            if len(readings) >= 2:
+                before = level_call(self._controls[link_id], {call.tank_id: readings[-2].value})
+                return before is not None and before.opens
+        return True
+
+    def _hold(self, link_id: str, is_pump: bool, call: Call) -> None:
+        if is_pump:
+            held = HeldClosed(link_id, f"pump_down:{link_id}", f"pump {link_id} stands still although {call.because}")
+        else:
+            held = HeldClosed(link_id, f"closed:{link_id}", f"{link_id} is closed although {call.because}")
+        self.held_closed.append(held)
+        self.basis.append(f"{held.words}: held closed in the look-ahead")
+
+    def _measured_open(self, reader: _Reader, link_id: str, is_pump: bool) -> bool | None:
+        status = reader.newest(ElementType.LINK, link_id, Quantity.STATUS)
+        flow = reader.newest(ElementType.LINK, link_id, Quantity.FLOW)
+        if status is None:
+            return abs(flow.value) > NO_FLOW_M3S if is_pump and flow is not None else None
+        if flow is not None and status.value < 0.5 and abs(flow.value) > NO_FLOW_M3S:
+            self.basis.append(
+                f"{link_id}: status says closed, but {abs(flow.value) * 1000:.1f} L/s flow: taken as open"
+            )
+            return True
+        if flow is not None and is_pump and status.value >= 0.5 and abs(flow.value) <= NO_FLOW_M3S:
+            self.basis.append(f"pump {link_id}: status says running, but nothing flows")
+        return status.value >= 0.5
+
+
+def _groups(network: Network, facts: ModelFacts) -> tuple[tuple[str, ...], Integers]:
+    districts = tuple(dict.fromkeys(network.district_of_node[node_id] for node_id in facts.node_ids))
+    number = {district: position for position, district in enumerate(districts)}
+    groups = np.array([number[network.district_of_node[node_id]] for node_id in facts.node_ids], dtype=np.int64)
+    return districts, groups
+
+
+def _forecast(
+    request: SupplyRequest,
+    network: Network,
+    facts: ModelFacts,
+    districts: tuple[str, ...],
+    group_of_node: Integers,
+    model_time_s: int,
+) -> tuple[DemandForecast, ...]:
+    observed = observe_demand(request, network, facts)
+    hours = -(-request.horizon_s // 3600) + 1
+    begin_s = model_time_s - observed.hours * 3600
+    modelled = facts.demand_of_patterns_m3s(group_of_node, len(districts), begin_s, observed.hours + hours)
+    past, ahead = modelled[:, : observed.hours], modelled[:, observed.hours :]
+    network_scale = _network_scale(observed, districts, past)
+    unknown = np.full(observed.hours, np.nan)
+    return tuple(
+        forecast_demand(
+            district,
+            observed.by_district.get(district, unknown),
+            past[position],
+            ahead[position],
+            network_scale=network_scale,
+        )
+        for position, district in enumerate(districts)
+    )
+
+
+def _network_scale(observed: ObservedDemand, districts: tuple[str, ...], past: Floats) -> float | None:
+    balanced = np.array([district in observed.network_districts for district in districts])
+    modelled: Floats = past[balanced].sum(axis=0)
+    return observed_scale(observed.network_m3s, modelled)
+
+
+_WORDS = {
+    DemandBasis.WEEKLY: "forecast from the same hours of past weeks",
+    DemandBasis.DAILY: "forecast from yesterday and the model's patterns",
+    DemandBasis.SCALED: "the model's patterns at the observed scale",
+    DemandBasis.NETWORK: "the model's patterns at the scale of the whole network",
+    DemandBasis.MODEL: "the model's patterns as they are (no balance could be made)",
+}
+
+
+def _demand_words(demand: tuple[DemandForecast, ...]) -> list[str]:
+    words = []
+    for forecast in demand:
+        if not forecast.demand_m3s.any():
+            continue
+        clipped = f", {forecast.clipped_hours} h held within limits" if forecast.clipped_hours else ""
+        if forecast.scale in (LOWEST_SCALE, HIGHEST_SCALE):
+            clipped += ", the observed scale is held at its limit"
+        mean = float(forecast.multiplier.mean())
+        words.append(f"demand of {forecast.district}: {_WORDS[forecast.basis]} ({mean:.2f} of the model's{clipped})")
+    return words
