@@ -44,6 +44,7 @@ _UNSUPPORTED_PROTOCOL = "Unsupported protocol version"
 class IngestState:
     """How the ingester is. `paused_because` and `last_error` are empty when all is well.
 
+    `connected` means that the broker has taken our subscriptions: from then on it keeps what is published for us.
     `received` counts messages; `stored`, `duplicates` and `letters` count readings (`dead` only new letters).
     `in_flight` messages are received and not yet acknowledged. `dropped` counts QoS 0 messages that found the queue
     full: nobody can send those again. `heartbeat` is False until an own heartbeat came back on this broker.
@@ -223,7 +224,6 @@ class MqttIngester:
             return
         client.subscribe([*((topic, 1) for topic in self._pipeline.subscriptions), (self._heartbeat_topic, 0)])
         self._connections += 1
-        self._connected = True
         self._last_packet_s = time.monotonic()
         self._last_error = ""
         _LOG.info("connected to %s, session %s", self._settings.address, "kept" if flags.session_present else "new")
@@ -235,6 +235,7 @@ class MqttIngester:
         refused = [topic for topic, reason in zip(topics, reasons, strict=False) if reason.is_failure]
         if refused:
             self._report(f"the broker refuses the subscription to {', '.join(refused)}; allow it to our user")
+        self._connected = True
 
     def _on_disconnect(
         self,

@@ -9,12 +9,15 @@ from twin.errors import UnavailableError
 from twin.ports import SensorRegistry
 from twin.readings import Sensor
 
+_SHARE = 0.05
+
 
 class SensorTable:
     """Sensors by id, read again from the registry when it is `stale_after_s` old or somebody unknown is asked for.
 
-    Asking for unknown sensors reads it again at most once every `at_most_every_s`: a flood of wrong topics must not
-    become a flood of queries.
+    A flood of wrong topics must not become a flood of queries: asking for unknown sensors spends at most a twentieth of
+    the time on reading, and never waits longer than `patience_s`. So a small table knows a new sensor at once, and one
+    of 100,000 sensors within two seconds; until then its readings are dead letters, to be requeued.
     """
 
     def __init__(
@@ -22,12 +25,13 @@ class SensorTable:
         registry: SensorRegistry,
         *,
         stale_after_s: float = 10.0,
-        at_most_every_s: float = 2.0,
+        patience_s: float = 2.0,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry = registry
         self._stale_after_s = stale_after_s
-        self._at_most_every_s = at_most_every_s
+        self._patience_s = patience_s
+        self._took_s = 0.0
         self._seconds = seconds
         self._read_at: float | None = None
         self._sensors: Mapping[str, Sensor] = {}
@@ -45,7 +49,8 @@ class SensorTable:
         """
         now = self._seconds()
         age_s = None if self._read_at is None else now - self._read_at
-        if age_s is not None and age_s < (self._at_most_every_s if missing else self._stale_after_s):
+        shortest_s = min(self._patience_s, self._took_s / _SHARE) if missing else self._stale_after_s
+        if age_s is not None and age_s < shortest_s:
             return
         try:
             self._sensors = self._registry.sensors()
@@ -53,4 +58,5 @@ class SensorTable:
             if age_s is None or missing:
                 raise
             return
-        self._read_at = now
+        self._read_at = self._seconds()
+        self._took_s = self._read_at - now

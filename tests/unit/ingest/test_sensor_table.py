@@ -18,15 +18,40 @@ class Seconds:
         return self.now
 
 
-def test_refreshes_by_age_and_sooner_when_somebody_is_missing() -> None:
+class SlowRegistry(MemorySensors):
+    """Takes `takes_s` on the test's clock for each reading."""
+
+    def __init__(self, seconds: Seconds, takes_s: float) -> None:
+        super().__init__()
+        self._seconds, self._takes_s = seconds, takes_s
+
+    def sensors(self) -> dict[str, Sensor]:
+        self._seconds.now += self._takes_s
+        return super().sensors()
+
+
+def test_is_read_again_when_it_is_old() -> None:
     registry, seconds = MemorySensors(), Seconds()
-    table = SensorTable(registry, stale_after_s=10, at_most_every_s=2, seconds=seconds)
+    table = SensorTable(registry, stale_after_s=10, seconds=seconds)
     reads = []
-    for now, missing in [(0, False), (1, False), (1, True), (2, True), (3, True), (11, False), (12, False)]:
-        seconds.now = now
-        table.refresh(missing=missing)
+    for seconds.now in (0, 1, 9.9, 10, 11, 20):
+        table.refresh()
         reads.append(registry.times_read)
-    assert reads == [1, 1, 1, 2, 2, 2, 3]
+    assert reads == [1, 1, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("takes_s", "reads_in_a_minute"),
+    [pytest.param(0.01, 286, id="small: every 0.21 s"), pytest.param(0.5, 25, id="large: every 2.5 s")],
+)
+def test_a_flood_of_unknown_sensors_is_no_flood_of_queries(takes_s: float, reads_in_a_minute: int) -> None:
+    seconds = Seconds()
+    registry = SlowRegistry(seconds, takes_s)
+    table = SensorTable(registry, seconds=seconds)
+    while seconds.now < 60:
+        table.refresh(missing=True)
+        seconds.now += 0.001
+    assert registry.times_read == pytest.approx(reads_in_a_minute, rel=0.05)
 
 
 def test_a_registry_away_leaves_the_last_table_in_use() -> None:
