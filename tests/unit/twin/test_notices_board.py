@@ -270,9 +270,18 @@ def test_a_cancelled_draft_stays_cancelled_while_its_incident_is_open() -> None:
     town = Town()
     incident = an_incident()
     town.cycle(incident)
-    town.board.cancel(town.notice(incident).notice_id, "ana")
-    town.cycle(replace(incident, node_ids=("A", "B")))
-    assert [notice.state for notice in town.memory.kept_notices.values()] == [S.CANCELLED]
+    cancelled = town.board.cancel(town.notice(incident).notice_id, "ana")
+    assert town.cycle(replace(incident, node_ids=("A", "B"))) == []
+    assert list(town.memory.kept_notices.values()) == [cancelled]
+
+
+def test_the_ends_of_all_incidents_are_told_even_when_nobody_passed_them_on() -> None:
+    town = Town(auto=ALL_THREE)
+    incidents = [an_incident(OBSERVED, "A", key=f"tank_empty:T{i}") for i in range(3)]
+    town.cycle(*incidents)
+    town.memory.save_incidents([town.closed(incident) for incident in incidents])
+    town.cycle()
+    assert {town.notice(incident).state for incident in incidents} == {S.ALL_CLEAR}
 
 
 # ------------------------------------------------------------------------------------- a predicted cut begins
