@@ -105,8 +105,8 @@ def _started(job: EngineJob) -> Iterator[None]:
     try:
         solver.swmm_open(_INP, _RPT, _OUT)
         count = solver.project_get_count(ObjectType.NODE)
-        if count != len(job.node_ids):
-            raise ModelError(f"the engine reads {count} nodes where the file states {len(job.node_ids)}")
+        if tuple(solver.project_get_id(ObjectType.NODE, index) for index in range(count)) != job.node_ids:
+            raise ModelError(f"the engine numbers its {count} nodes otherwise than the file's {len(job.node_ids)}")
         if job.hotstart is not None:
             Path(_HOT_IN).write_bytes(job.hotstart)
             solver.swmm_hotstart(HotstartFile.USE, _HOT_IN)

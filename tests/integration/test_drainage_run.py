@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from data.drainage.small_models import HOUR, T0, one_street, rain_csv
 
+from models.drainage.engine import engine_version
 from models.drainage.model_file import read_model
 from models.drainage.run import flood_forecast, flood_run
 from models.drainage.runfile import run_text
@@ -140,6 +141,26 @@ def test_nodes_without_links_are_refused_and_the_pool_lives_on(pool: EnginePool)
         run(one_street(links=False), pool)
 
     assert run(one_street(), pool)["nodes"]["J1"]["flooded_m3"] > 0
+
+
+def test_names_beyond_ascii_keep_their_results(pool: EnginePool) -> None:
+    named = one_street().decode().replace("J1", "Praça").replace("J2", "Nó2").encode()
+
+    answer = run(named, pool)
+
+    assert list(answer["nodes"]) == ["Praça", "Nó2", "O1"]
+    assert list(answer["nodes"].values()) == list(run(one_street(), pool)["nodes"].values())
+
+
+def real_engine_version() -> str:
+    from swmm.toolkit import solver
+
+    version: str = solver.swmm_version_info()
+    return version
+
+
+def test_the_engine_is_the_one_we_say(pool: EnginePool) -> None:
+    assert engine_version().split()[1] == pool.run(real_engine_version)
 
 
 def test_what_the_engine_refuses_comes_back_in_its_own_words(pool: EnginePool) -> None:
