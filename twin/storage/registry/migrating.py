@@ -18,7 +18,7 @@ from twin.storage.registry.database import Database
 
 _TURNS = 0x6832_7477_696E  # "h2twin", as the number of PostgreSQL's advisory lock
 _PATIENCE_MS = 120_000
-_ONE_AT_A_TIME = threading.Lock()  # Alembic keeps its context in module globals
+_ONE_AT_A_TIME = threading.Lock()  # in this process: Alembic keeps its context in globals
 
 
 def migrate(database: Database) -> None:

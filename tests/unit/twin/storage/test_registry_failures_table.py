@@ -45,9 +45,7 @@ def _from_sqlite(name: str) -> sqlite3.Error:
         (psycopg.errors.NumericValueOutOfRange(), InputError),
         (psycopg.errors.ProgramLimitExceeded(), InputError),
     ],
-    ids=lambda value: getattr(value, "sqlite_errorname", None) or str(value) or type(value).__name__,
-        getattr(value, "sqlite_errorname", None) or (value if isinstance(value, type) else type(value)).__name__
-    ),
+    ids=lambda value: value.__name__ if isinstance(value, type) else f"{type(value).__module__}.{value!r}",
 )
 def test_the_kind_of_error_follows_the_cause(cause: Exception, expected: type[TwinError]) -> None:
     wrapped = exc.DBAPIError("INSERT INTO customers …", {"street": "Rua da Água"}, cause, hide_parameters=True)
