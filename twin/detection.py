@@ -63,7 +63,8 @@ class Finding:
 
     `node_ids` and `sensor_ids` are over the opening threshold; `band_ids` lie between the closing and the opening
     threshold: they stay in an open incident that has them, and open none. `unknown` says that the cause could not
-    be judged: an open incident stays exactly as it is.
+    be judged: an open incident stays exactly as it is. `resolution` is the forecast's step: what begins or ends at
+    a moment may have done so up to one step earlier.
     """
 
     kind: IncidentKind
@@ -78,6 +79,7 @@ class Finding:
     run_id: str = ""
     band_ids: tuple[str, ...] = ()
     unknown: bool = False
+    resolution: timedelta = timedelta(0)
 
     @property
     def key(self) -> Key:
@@ -107,12 +109,12 @@ def findings_from_supply(
         begun = outage.starts_at <= forecast.issued_at
         kind = IncidentKind.OUTAGE_OBSERVED if begun else IncidentKind.OUTAGE_PREDICTED
         parts[kind, outage.cause_key].append(outage)
-    outages = [_outage_finding(kind, outages, forecast.run_id) for (kind, _), outages in sorted(parts.items())]
+    outages = [_outage_finding(kind, outages, forecast) for (kind, _), outages in sorted(parts.items())]
     tanks = [_tank_finding(tank, forecast, now, tank_low_share, tank_clear_share) for tank in forecast.tanks]
     return outages + [finding for finding in tanks if finding is not None]
 
 
-def _outage_finding(kind: IncidentKind, outages: Sequence[PredictedOutage], run_id: str) -> Finding:
+def _outage_finding(kind: IncidentKind, outages: Sequence[PredictedOutage], forecast: SupplyForecast) -> Finding:
     first = min(outages, key=lambda outage: (outage.starts_at, outage.node_id))
     ends = [outage.ends_at for outage in outages if outage.ends_at is not None]
     observed = kind is IncidentKind.OUTAGE_OBSERVED
@@ -125,7 +127,8 @@ def _outage_finding(kind: IncidentKind, outages: Sequence[PredictedOutage], run_
         starts_at=first.starts_at,
         expected_end_at=max(ends) if len(ends) == len(outages) else None,
         node_ids=tuple(sorted({outage.node_id for outage in outages})),
-        run_id=run_id,
+        run_id=forecast.run_id,
+        resolution=forecast.valid_at[1] - forecast.valid_at[0] if len(forecast.valid_at) > 1 else timedelta(0),
     )
 
 
@@ -485,7 +488,7 @@ def _continued(incident: Incident, finding: Finding, customers: Sequence[Custome
             continued,
             cause=finding.cause,
             starts_at=_start(incident, finding, now),
-            expected_end_at=finding.expected_end_at,
+            expected_end_at=_settled(incident.expected_end_at, finding.expected_end_at, finding.resolution),
         )
     continued = _dry_since(_dry_until(continued, nodes, now), now)
     return _with_customers(continued, customers, severity)
@@ -512,7 +515,18 @@ def _start(incident: Incident, finding: Finding, now: datetime) -> datetime | No
     )
     if flooding or incident.kind in GOING_ON:
         return min(incident.starts_at, finding.starts_at)
-    return finding.starts_at
+    return _settled(incident.starts_at, finding.starts_at, finding.resolution)
+
+
+def _settled(said: datetime | None, found: datetime | None, resolution: timedelta) -> datetime | None:
+    """Keep the moment said before while the new forecast, with its coarse steps, agrees with it.
+
+    Steps count from each forecast's own issue, so the moment of one and the same event wanders by up to a step from
+    cycle to cycle; people would be told a new time again and again.
+    """
+    if said is not None and found is not None and found - resolution < said <= found:
+        return said
+    return found
 
 
 def _with_customers(incident: Incident, customers: Sequence[Customer], severity: Severity) -> Incident:

@@ -35,15 +35,11 @@ _NETWORK: Mapping[str, tuple[str, str]] = {
 }
 _CAUSES: Mapping[str, str] = {
     "tank_empty": "tank",
-    "tank_low": "tank",
     "closed": "closed",
-    "link_closed": "closed",
-    "pipe_closed": "closed",
-    "valve_closed": "closed",
-    "pump_off": "pump",
-    "pump_stopped": "pump",
+    "pump_down": "pump",
     "low_pressure": "pressure",
 }
+"""What the first part of a cause key means to people; others are being looked into."""
 _UNSEEN = re.compile("[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\ufdd0-\ufdef]")
 
 

@@ -182,6 +182,26 @@ def test_what_goes_on_keeps_its_start_and_what_is_to_come_follows_the_forecast()
     assert {i.kind: i.starts_at for i in cycles.open()} == {OBSERVED: T0, PREDICTED: T0 + minutes(90)}
 
 
+def test_a_cut_at_a_fixed_moment_is_not_told_anew_because_forecasts_step_by_the_hour() -> None:
+    """The cut runs from 08:20 to 11:50; each forecast knows it by whole hours from its own issue, never too early."""
+    cycles = Cycles()
+    begins, ends, hour = T0 + minutes(140), T0 + minutes(350), minutes(60)
+    said = []
+    for _ in range(24):
+        issued = cycles.now + minutes(5)
+        finding = replace(
+            a_finding(PREDICTED, "A", starts_at=issued - (issued - begins) // hour * hour),
+            expected_end_at=issued - (issued - ends) // hour * hour,
+            resolution=hour,
+        )
+        cycles.turn(finding)
+        (incident,) = cycles.open()
+        assert incident.starts_at is not None
+        assert begins <= incident.starts_at < begins + hour
+        said.append((incident.starts_at, incident.expected_end_at))
+    assert len(set(said)) <= 4
+
+
 def test_an_incident_found_unchanged_is_not_changed() -> None:
     cycles = Cycles()
     cycles.turn(a_finding(OBSERVED, "A"))

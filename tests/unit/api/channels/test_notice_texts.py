@@ -110,6 +110,21 @@ def test_no_id_is_shown_and_nothing_is_left_open(kind: IncidentKind, to: NoticeS
             assert "None" not in words
 
 
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("tank_empty:T7", "a storage tank runs empty"),
+        ("pump_down:PU1", "a pumping station has stopped"),
+        ("closed:P12", "a main or valve is closed"),
+        ("low_pressure:DMA1", "the pressure in the network is too low"),
+        ("something new", "being looked into"),
+    ],
+)
+def test_the_cause_is_told_in_plain_words_without_naming_the_asset(key: str, reason: str) -> None:
+    _, en = write(a_notice(), an_incident(PREDICTED, key))
+    assert en.description.endswith(f"Cause: {reason}.")
+
+
 def test_a_flood_says_how_probable_it_is() -> None:
     pt, en = write(a_notice(FLOOD))
     assert "Probabilidade: 42%." in pt.description
@@ -136,7 +151,7 @@ def test_an_update_says_that_it_is_one() -> None:
     [
         (OBSERVED, S.ALL_CLEAR, "The water is back: Rua B and 1 more"),
         (PREDICTED, S.ALL_CLEAR, "The expected water cut is no longer expected: Rua B and 1 more"),
-        (PREDICTED, S.REPLACED, "The announced water cut has begun: Rua B and 1 more"),
+        (PREDICTED, S.REPLACED, "A newer notice replaces this one: Rua B and 1 more"),
         (FLOOD, S.ALL_CLEAR, "The risk of flooding has passed: Rua B and 1 more"),
     ],
 )
