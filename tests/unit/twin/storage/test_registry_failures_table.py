@@ -13,9 +13,8 @@ from twin.storage.registry.failures import translated
 
 
 def _from_sqlite(name: str) -> sqlite3.Error:
-    error = sqlite3.OperationalError("as the driver says it")
+    error = sqlite3.OperationalError(name)
     error.sqlite_errorcode = getattr(sqlite3, name)
-    error.sqlite_errorname = name
     return error
 
 
@@ -45,7 +44,7 @@ def _from_sqlite(name: str) -> sqlite3.Error:
         (psycopg.errors.NumericValueOutOfRange(), InputError),
         (psycopg.errors.ProgramLimitExceeded(), InputError),
     ],
-    ids=lambda value: value.__name__ if isinstance(value, type) else f"{type(value).__module__}.{value!r}",
+    ids=lambda value: value.__name__ if isinstance(value, type) else str(value) or type(value).__name__,
 )
 def test_the_kind_of_error_follows_the_cause(cause: Exception, expected: type[TwinError]) -> None:
     wrapped = exc.DBAPIError("INSERT INTO customers …", {"street": "Rua da Água"}, cause, hide_parameters=True)
