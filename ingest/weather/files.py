@@ -11,7 +11,7 @@ Read strictly: unknown and missing keys are refused; null stays unknown; `temper
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,8 +31,11 @@ _MEMBER_KEYS = {"member", "rain_mm"}
 _DAY_S = 86400
 
 
-def parse_file(body: bytes, *, now: datetime) -> WeatherEnsemble:
+def parse_file(body: bytes, *, now: datetime, keep_negative: bool = False) -> WeatherEnsemble:
     """Read a weather file of h2twin's own form.
+
+    With `keep_negative`, negative rain is passed on as it stands, for a flood run that fails just the members which
+    hold some and lists them; nobody else should ask for it.
 
     Raises:
         InputError: If it is not of that form; negative rain names the member and the step.
@@ -43,7 +46,9 @@ def parse_file(body: bytes, *, now: datetime) -> WeatherEnsemble:
     interval_s = payload["interval_s"]
     if isinstance(interval_s, bool) or not isinstance(interval_s, int) or not 0 < interval_s <= _DAY_S:
         raise InputError(f"interval_s is {str(interval_s)[:40]}; it should be a whole number of seconds up to {_DAY_S}")
-    members = tuple(_member(value, i) for i, value in enumerate(sequence(payload["members"], "members")))
+    members = tuple(
+        _member(value, i, _RAIN[keep_negative]) for i, value in enumerate(sequence(payload["members"], "members"))
+    )
     _check_unique(members)
     stated = payload["issued_at"]
     ensemble = WeatherEnsemble(
@@ -76,7 +81,7 @@ def parse_file_steps(body: bytes) -> ParsedForecast:
     return ParsedForecast(ensemble.source, ensemble.issued_at, tuple(members))
 
 
-def _member(value: Any, place: int) -> WeatherMember:
+def _member(value: Any, place: int, rain: Callable[[Any, str], float | None]) -> WeatherMember:
     value = mapping(value, f"members[{place}]")
     _check_keys(value, _MEMBER_KEYS, {"temperature_c"}, f"members[{place}]")
     name = value["member"]
@@ -90,12 +95,19 @@ def _member(value: Any, place: int) -> WeatherMember:
         raise InputError(f"member {name} has {len(rain_mm)} steps; {MAX_CELLS} are the most")
     return WeatherMember(
         str(name),
-        tuple(amount(found, f"member {name} step {step} rain_mm") for step, found in enumerate(rain_mm)),
+        tuple(rain(found, f"member {name} step {step} rain_mm") for step, found in enumerate(rain_mm)),
         tuple(
-            None if found is None else number(found, f"member {name} step {step} temperature_c")
+            _number_or_unknown(found, f"member {name} step {step} temperature_c")
             for step, found in enumerate(temperature_c)
         ),
     )
+
+
+def _number_or_unknown(value: Any, where: str) -> float | None:
+    return None if value is None else number(value, where)
+
+
+_RAIN = {False: amount, True: _number_or_unknown}  # by keep_negative
 
 
 def _check_keys(value: Mapping[str, Any], required: Set[str], optional: Set[str], where: str) -> None:

@@ -92,6 +92,11 @@ def test_amounts_that_are_no_number_are_refused(written):
         parse_file(body, now=NOW)
 
 
+def test_a_flood_run_may_ask_for_negative_rain_as_it_stands():
+    body = json.dumps(a_document(**members(rain_mm=[0.0, -0.2, None]))).encode()
+    assert parse_file(body, now=NOW, keep_negative=True).members[0].rain_mm == (0.0, -0.2, None)
+
+
 # --------------------------------------------------------------------------------------------------- a folder
 
 
