@@ -34,8 +34,9 @@ class MemoryReadings(Failing):
             raise InputError(f"{self._refuses} cannot be kept")
         stored, duplicates, conflicts = 0, 0, []
         for reading in readings:
-            first = self.kept.setdefault(reading.key, reading)
-            if first is reading:
+            first = self.kept.get(reading.key)
+            if first is None:
+                self.kept[reading.key] = reading
                 stored += 1
             elif (first.raw_value, first.raw_unit) == (reading.raw_value, reading.raw_unit):
                 duplicates += 1
