@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.supply.epanet import LinkType, NodeType
-from models.supply.facts import Integers, ModelFacts
+from models.supply.facts import Floats, Integers, ModelFacts
 from models.supply.results import Results
 
 Booleans = NDArray[np.bool_]
@@ -42,29 +42,32 @@ def one_way(facts: ModelFacts) -> Booleans:
     return np.array([kind in (LinkType.PUMP, LinkType.CVPIPE) for kind in facts.link_types])
 
 
-def sources_at(results: Results, facts: ModelFacts, row: int) -> Booleans:
-    """Return which nodes are sources in one solution."""
-    kinds = np.array([int(kind) for kind in facts.node_types])
-    level_m = results.head_m[row] - facts.elevation_m
-    lowest = np.zeros(len(kinds))
-    for tank_id, tank in facts.tanks.items():
-        lowest[facts.node_ids.index(tank_id)] = tank.min_level_m
-    filled = (kinds == NodeType.TANK) & (level_m > lowest + EMPTY_WITHIN_M)
-    feeding = (kinds == NodeType.JUNCTION) & (results.demand_m3s[row] < -1e-9)
-    sources: Booleans = (kinds == NodeType.RESERVOIR) | filled | feeding
-    return sources
+class SourceGraph:
+    """Answers which nodes have a source, given what is open and how full the tanks are."""
+
+    def __init__(self, facts: ModelFacts) -> None:
+        self._start, self._end = facts.link_start, facts.link_end
+        self._forward_only = one_way(facts)
+        kinds = np.array([int(kind) for kind in facts.node_types])
+        self._reservoirs = kinds == NodeType.RESERVOIR
+        self._tanks = kinds == NodeType.TANK
+        self._empty_below_m = facts.elevation_m + EMPTY_WITHIN_M
+        for tank_id, tank in facts.tanks.items():
+            self._empty_below_m[facts.node_ids.index(tank_id)] += tank.min_level_m
+        self._known: dict[bytes, Booleans] = {}
+
+    def with_source(self, is_open: Booleans, head_m: Floats, is_inflow: Booleans) -> Booleans:
+        """Return which nodes have a source."""
+        sources = self._reservoirs | (self._tanks & (head_m > self._empty_below_m)) | is_inflow
+        key = is_open.tobytes() + sources.tobytes()
+        if key not in self._known:
+            backward = is_open & ~self._forward_only
+            self._known[key] = reached(self._start, self._end, is_open, backward, sources)
+        return self._known[key]
 
 
 def hours_with_source(results: Results, facts: ModelFacts) -> Booleans:
     """Return for each whole hour which nodes have a source (hours, nodes)."""
-    forward_only = one_way(facts)
-    known: dict[bytes, Booleans] = {}
-    rows = []
-    for row in results.hours:
-        is_open, sources = results.is_open[row], sources_at(results, facts, row)
-        key = is_open.tobytes() + sources.tobytes()
-        if key not in known:
-            backward = is_open & ~forward_only
-            known[key] = reached(facts.link_start, facts.link_end, is_open, backward, sources)
-        rows.append(known[key])
-    return np.array(rows)
+    graph = SourceGraph(facts)
+    rows = [(results.is_open[row], results.head_m[row], results.is_inflow[row]) for row in results.hours]
+    return np.array([graph.with_source(*row) for row in rows])

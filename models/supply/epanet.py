@@ -190,6 +190,7 @@ class Project:
         self._handle = ctypes.c_void_p()
         self._solver_open = False
         self.warnings: Counter[int] = Counter()
+        self.warning = 0
         _library().EN_createproject(byref(self._handle))
         try:
             self._open(inp)
@@ -369,6 +370,10 @@ class Project:
         arguments = (c_int(control), c_int(kind), c_int(link), c_double(setting), c_int(node), c_double(level))
         self._call("EN_setcontrol", *arguments)
 
+    def set_base_demand(self, node: int, category: int, demand: float) -> None:
+        """Set the base demand of a category (from 1) of a junction."""
+        self._call("EN_setbasedemand", c_int(node), c_int(category), c_double(demand))
+
     def hold_closed(self, link: int) -> None:
         """Close a link for the whole run: controls and rules no longer reach it. Check valves can be closed too."""
         for control in range(1, self.count(Count.CONTROLS) + 1):
@@ -390,7 +395,8 @@ class Project:
     def steps(self, *, max_steps: int = 200_000, wall_limit_s: float = 110.0) -> Iterator[int]:
         """Solve step by step; yield the model time in seconds after each solution, while its values can be read.
 
-        Warnings are counted in `warnings` by EPANET's code. The last time yielded is the set duration.
+        `warning` is EPANET's code for the present step, `warnings` counts those of the steps done. The last time
+        yielded is the set duration.
 
         Raises:
             ModelError: If EPANET fails, the run ends early, or it takes too many steps or too much time.
@@ -401,10 +407,10 @@ class Project:
         try:
             self._call("EN_initH", c_int(_INITIALIZE_FLOWS_SAVE_NOTHING))
             while True:
-                warning = self._call("EN_runH", byref(now))
-                if warning:
-                    self.warnings[warning] += 1
+                self.warning = self._call("EN_runH", byref(now))
                 yield now.value
+                if self.warning:
+                    self.warnings[self.warning] += 1
                 self._call("EN_nextH", byref(ahead))
                 if ahead.value <= 0:
                     break
@@ -416,6 +422,10 @@ class Project:
         if now.value < duration:
             because = _error_text(1) if self.warnings[1] else "EPANET gave no reason"
             raise ModelError(f"the run ended early, at {now.value} s of {duration} s: {because}")
+
+    def solve_again(self) -> None:
+        """Solve the present step once more, after values were changed."""
+        self.warning = self._call("EN_runH", byref(c_long()))
 
     @property
     def relative_error(self) -> float:

@@ -18,7 +18,8 @@ from models.supply.facts import DAY_S, ControlKind, Floats, ModelFacts, read_fac
 from models.supply.inp import vet_inp
 from models.supply.loader import model_hash
 from models.supply.outages import Causes, Ordinary, ordinary, predict_outages
-from models.supply.results import HOUR_S, Results, check_held, prepare_times, run
+from models.supply.results import HOUR_S, Results
+from models.supply.simulation import check_held, prepare_times, run
 from models.supply.state import SupplyState
 from models.supply.tanks import tank_outlooks
 from twin.forecasts import ForecastSeries, PredictedOutage, TankOutlook

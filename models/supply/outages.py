@@ -46,11 +46,12 @@ class Hourly:
 
 
 def hourly(results: Results, facts: ModelFacts) -> Hourly:
-    """Return a run's values on the whole hours. Where there is no source nothing is delivered."""
+    """Return a run's values on the whole hours. Where there is no source nothing is delivered and no pressure left."""
     full, delivered = results.full_m3s[results.hours], results.delivered_m3s[results.hours]
     has_source = hours_with_source(results, facts)
     share = np.divide(delivered, full, out=np.ones_like(full), where=full > _LEAST_DEMAND_M3S)
-    return Hourly(results.head_m[results.hours] - facts.elevation_m, np.where(has_source, share, 0.0), has_source)
+    pressure_m = results.head_m[results.hours] - facts.elevation_m
+    return Hourly(np.where(has_source, pressure_m, 0.0), np.where(has_source, share, 0.0), has_source)
 
 
 def ordinary(results: Results, facts: ModelFacts) -> Ordinary:

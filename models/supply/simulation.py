@@ -1,0 +1,143 @@
+"""Running a prepared project and keeping what it computed, in SI, checked for sense.
+
+EPANET may run "without error" and give pressures of -1e36 m, end early, or go on unbalanced: such a run is no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.supply.connectivity import SourceGraph
+from models.supply.dry_zones import DryZones
+from models.supply.epanet import LinkValue, NodeType, NodeValue, Project, TimeValue, warning_text
+from models.supply.facts import Floats, ModelFacts
+from models.supply.results import HOUR_S, Results
+from twin.errors import ModelError
+
+_GREATEST_HEAD_M = 1e5
+_GREATEST_RELATIVE_ERROR = 0.05
+_GREATEST_IMBALANCE = 0.01
+_UNBALANCED = 1
+
+
+def run(project: Project, facts: ModelFacts, *, wall_limit_s: float) -> Results:
+    """Run a project as it is set up.
+
+    Raises:
+        ModelError: If the run fails, ends early, does not converge, yields impossible heads or loses water.
+    """
+    units, zones = project.units, DryZones(project, facts)
+    times, rows, unbalanced = [], [], 0.0
+    for now_s in project.steps(wall_limit_s=wall_limit_s):
+        zones.settle()
+        if project.warning == _UNBALANCED:
+            unbalanced = max(unbalanced, project.relative_error)
+        times.append(now_s)
+        rows.append(_row(project, zones, now_s))
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    head, demand, full, delivered, volume, flow, status = columns
+    times_s = np.array(times, dtype=np.int64)
+    results = Results(
+        times_s=times_s,
+        head_m=head * units.length_m,
+        demand_m3s=demand * units.flow_m3s,
+        full_m3s=np.maximum(full, 0) * units.flow_m3s,
+        delivered_m3s=np.where(full > 0, np.maximum(delivered, 0), 0) * units.flow_m3s,
+        is_inflow=full < 0,
+        flow_m3s=flow * units.flow_m3s,
+        is_open=status > 0,
+        tank_volume_m3=volume * units.volume_m3,
+        hours=_rows_of_whole_hours(times_s),
+        warnings=tuple(f"{warning_text(code)} ({n} steps)" for code, n in sorted(project.warnings.items())),
+    )
+    _check_values(results, facts)
+    _check_convergence(unbalanced)
+    _check_mass_balance(results, facts, project)
+    return results
+
+
+def _row(project: Project, zones: DryZones, now_s: int) -> tuple[Floats, ...]:
+    return (
+        project.node_values(NodeValue.HEAD),
+        project.node_values(NodeValue.DEMAND),
+        zones.wanted(now_s, project.node_values(NodeValue.FULL_DEMAND)),
+        project.node_values(NodeValue.DELIVERED_DEMAND),
+        project.node_values(NodeValue.TANK_VOLUME),
+        project.link_values(LinkValue.FLOW),
+        project.link_values(LinkValue.STATUS),
+    )
+
+
+def _rows_of_whole_hours(times_s: NDArray[np.int64]) -> NDArray[np.int64]:
+    wanted = np.arange(0, times_s[-1] + 1, HOUR_S)
+    rows = np.searchsorted(times_s, wanted, side="right") - 1  # the last solution of a moment that has several
+    if not np.array_equal(times_s[rows], wanted):
+        raise ModelError("the run has no solution on every whole hour; its report step is not one hour")
+    return rows
+
+
+def _check_values(results: Results, facts: ModelFacts) -> None:
+    """Refuse heads that no network has. Nodes without a source are left out: there EPANET's heads mean nothing."""
+    absurd = ~(np.abs(results.head_m) < _GREATEST_HEAD_M)
+    graph = SourceGraph(facts)
+    for row in np.flatnonzero(absurd.any(axis=1)):
+        sourced = absurd[row] & graph.with_source(results.is_open[row], results.head_m[row], results.is_inflow[row])
+        if sourced.any():
+            column = int(np.flatnonzero(sourced)[0])
+            raise ModelError(
+                f"node {facts.node_ids[column]} has a head of {results.head_m[row, column]:.3g} m after "
+                f"{results.times_s[row]} s: the model's data are not plausible"
+            )
+    if not np.isfinite(results.flow_m3s).all():
+        column = int(np.nonzero(~np.isfinite(results.flow_m3s))[1][0])
+        raise ModelError(f"link {facts.link_ids[column]} has no finite flow")
+
+
+def _check_convergence(relative_error: float) -> None:
+    if relative_error > _GREATEST_RELATIVE_ERROR:
+        raise ModelError(
+            f"{warning_text(_UNBALANCED)} The flows still change by {relative_error:.0%} of their sum, "
+            f"{_GREATEST_RELATIVE_ERROR:.0%} are tolerated"
+        )
+
+
+def _check_mass_balance(results: Results, facts: ModelFacts, project: Project) -> None:
+    """What flows out of reservoirs, and in at junctions, must arrive at consumers or stay in tanks (within 1 %)."""
+    if len(results.times_s) < 2:
+        return
+    kinds = np.array([int(kind) for kind in facts.node_types])
+    moved = results.volumes_m3(results.demand_m3s)
+    stored = results.tank_volume_m3[-1] - results.tank_volume_m3[0]
+    tanks = kinds == NodeType.TANK
+    spills = tanks & (project.node_values(NodeValue.CAN_OVERFLOW) > 0)
+    stored = np.where(spills, moved, stored)[tanks].sum()
+    reservoirs, junctions = moved[kinds == NodeType.RESERVOIR].sum(), moved[kinds == NodeType.JUNCTION].sum()
+    through = np.abs(results.volumes_m3(np.abs(results.demand_m3s))).sum() / 2
+    error = abs(reservoirs + junctions + stored) / through if through > 0 else 0.0
+    if error > _GREATEST_IMBALANCE:
+        raise ModelError(f"the run's water balance is off by {error:.1%}; {_GREATEST_IMBALANCE:.0%} are tolerated")
+
+
+def check_held(results: Results, facts: ModelFacts, held: Collection[str]) -> None:
+    """Make sure that links held closed stayed closed.
+
+    Raises:
+        ModelError: If one opened.
+    """
+    for link_id in held:
+        if results.is_open[:, facts.link_ids.index(link_id)].any():
+            raise ModelError(f"link {link_id} should be held closed, but the run opened it")
+
+
+def prepare_times(project: Project, *, duration_s: int, pattern_start_s: int, start_clock_s: int) -> None:
+    """Set a run's times: solutions at least hourly and on every whole hour."""
+    project.set_time(TimeValue.DURATION, duration_s)
+    step_s = min(project.time(TimeValue.HYDRAULIC_STEP), HOUR_S)
+    project.set_time(TimeValue.REPORT_START, 0)
+    project.set_time(TimeValue.REPORT_STEP, HOUR_S)
+    project.set_time(TimeValue.HYDRAULIC_STEP, step_s)
+    project.set_time(TimeValue.PATTERN_START, pattern_start_s)
+    project.set_time(TimeValue.START_CLOCK, start_clock_s)
