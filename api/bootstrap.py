@@ -238,8 +238,9 @@ def _weather_rungs(settings: Settings) -> Sequence[tuple[Rung, WeatherSource]]:
     from ingest.weather.open_meteo import OpenMeteo
 
     key = settings.open_meteo_key.get_secret_value() if settings.open_meteo_key else None
+    agent = settings.weather_user_agent or "h2twin"
     ensemble, deterministic = (
-        OpenMeteo(url, latitude=latitude, longitude=longitude, ensemble=is_ensemble, api_key=key)
+        OpenMeteo(url, latitude, longitude, ensemble=is_ensemble, api_key=key, user_agent=agent)
         for url, is_ensemble in ((settings.open_meteo_ensemble_url, True), (settings.open_meteo_url, False))
     )
     return [(Rung.ENSEMBLE, ensemble), (Rung.DETERMINISTIC, deterministic)]
@@ -326,6 +327,7 @@ def make_services(
         cycle_s=cycle_s or settings.cycle_s,
         exercise=exercise,
         required_pressure_m=settings.required_pressure_m,
+        flood_probability=settings.flood_probability,
         noticeboard=make_noticeboard(settings, memory.registry, clock, exercise=exercise),
         notice_sender=settings.notice_sender,
         public_url=settings.public_url,

@@ -48,5 +48,6 @@ class Services:
     cycle_s: float
     exercise: bool
     required_pressure_m: float = 10.0
+    flood_probability: float = 0.3
     public_url: str = "http://127.0.0.1:8000"
     notice_sender: str = "h2twin@localhost"

@@ -181,7 +181,10 @@ class Cycle:
         ensemble = self._weather.fetch(now=now)
         state = self._state_at(model, now, rain_gauges(sensors), ensemble)
         forecast = model.forecast(state, ensemble, run_id=run_id, horizon_s=self._rules.drainage_horizon_s)
-        return Run(run_id, RunKind.DRAINAGE, now, forecast.status, 0.0, drainage=forecast)
+        fallen = tuple(f"weather: {cause}" for cause in ensemble.causes)
+        provenance = replace(forecast.provenance, warnings=(*forecast.provenance.warnings, *fallen))
+        told = replace(forecast, provenance=provenance)
+        return Run(run_id, RunKind.DRAINAGE, now, forecast.status, 0.0, drainage=told)
 
     def _state_at(
         self, model: DrainageModel, now: datetime, gauges: Sequence[Sensor], ensemble: WeatherEnsemble

@@ -38,7 +38,9 @@ SAMPLES = 96
 READINGS_AT_MOST = 500_000
 LONGEST_OUTAGE = timedelta(days=90)
 LEAD_TIME = timedelta(hours=1)
-FRESH_FOR = timedelta(minutes=15)
+FRESH_CYCLES = 3
+"""A forecast counts as fresh for this many cycles."""
+FRESH_FOR = FRESH_CYCLES * timedelta(minutes=5)
 
 
 class KpiMemory(SensorRegistry, CustomerRegistry, IncidentLog, ForecastArchive, Protocol):

@@ -71,7 +71,7 @@ def forecast(
     from twin.clock import SystemClock
 
     settings = load_settings()
-    weather = parse_file(ensemble.read_bytes(), now=SystemClock().now())
+    weather = parse_file(ensemble.read_bytes(), now=SystemClock().now(), keep_negative=True)
     with engine_pool(settings) as pool:
         answer = flood_forecast(
             model.read_bytes(),

@@ -79,7 +79,7 @@ def _start(role: str, settings: Settings, host: str, port: int, stack: ExitStack
         stack.callback(web.stop)
         web.start()
         say(f"Address: {web.address}")
-        if not any(key.revoked_at is None for key in memory.registry.keys()):
+        if all(key.revoked_at is not None for key in memory.registry.keys()):  # noqa: SIM118 - no mapping
             say("There is no API key yet. Make one: h2twin keys create --role operator --name NAME")
 
 
@@ -119,7 +119,7 @@ def kpis(
     from twin.clock import parse_time
     from twin.errors import InputError
     from twin.forecasts import RunKind
-    from twin.kpi_report import kpi_report
+    from twin.kpi_report import FRESH_CYCLES, kpi_report
 
     with offline(data_dir) as here:
         newest = [here.registry.latest_run(kind, good_only=False) for kind in RunKind]
@@ -128,13 +128,25 @@ def kpis(
         since = parse_time(start) if start else until - timedelta(days=days)
         if since >= until:
             raise InputError(f"the period from {since} to {until} is empty")
-        report = kpi_report(here.open_readings(), here.registry, start=since, end=until, now=now)
+        report = kpi_report(
+            here.open_readings(),
+            here.registry,
+            start=since,
+            end=until,
+            now=now,
+            flood_probability=here.settings.flood_probability,
+            fresh_for=timedelta(seconds=FRESH_CYCLES * here.settings.cycle_s),
+        )
     if json:
         print_json({"items": plain(report), "from": since, "to": until})
         return
-    rows = [(k.kpi_id, k.subject, k.value, k.unit, k.numerator, k.denominator, k.coverage, k.remark) for k in report]
-    columns = ("KPI", "of", "value", "unit", "numerator", "denominator", "coverage", "remark")
+    rows = [(k.kpi_id.replace("_", " "), k.subject, k.value, k.unit, _percent(k.coverage), k.remark) for k in report]
+    columns = ("KPI", "of", "value", "unit", "coverage", "remark")
     print_table(f"KPIs from {since:%Y-%m-%d %H:%M}Z to {until:%Y-%m-%d %H:%M}Z", columns, rows, empty="No KPIs.")
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
 
 
 def show_settings(json: Json = False) -> None:

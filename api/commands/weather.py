@@ -19,11 +19,11 @@ def parse(
     json: Json = False,
 ) -> None:
     """Read a provider's answer and show its rain per member and step (unknown steps stay unknown)."""
-    from ingest.weather.parsing import parse_steps
+    from ingest.weather.parsing import parse_steps, steps_document
 
     parsed = parse_steps(provider, file.read_bytes())
     if json:
-        print_json(parsed)
+        print_json(steps_document(parsed))
         return
     rows = [(m.member, len(m.steps), sum(s.rain_mm for s in m.steps if s.rain_mm is not None)) for m in parsed.members]
     empty = "The answer states no millimetres of rain."
