@@ -20,20 +20,20 @@ def _group() -> None:
 @app.command("run")
 def run(
     network: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="EPANET INP file.")],
-    hours: Annotated[float, typer.Option(min=0.01, max=24 * 366, help="How long to run.")] = 24.0,
+    hours: Annotated[int, typer.Option(min=0, max=24 * 366, help="How long to run.")] = 24,
     json: Json = False,
 ) -> None:
     """Run an EPANET model as it is, from its own time 0, and show what came out (SI whatever the file's units)."""
     from api.bootstrap import engine_pool
     from api.settings import load_settings
-    from models.supply.run import supply_run
+    from models.supply.run import run_network
 
     with engine_pool(load_settings(), workers=1) as pool:
-        answer = supply_run(network.read_bytes(), hours=hours, pool=pool)
+        answer = run_network(network.read_bytes(), pool, hours=hours)
     if json:
         print_json(answer)
         return
-    nodes = answer["nodes"]
-    rows = sorted(((n, min(v["pressure_m"]), max(v["pressure_m"])) for n, v in nodes.items()), key=lambda row: row[1])
+    junctions = ((node, v["pressure_m"]) for node, v in answer["nodes"].items() if v["type"] == "junction")
+    rows = sorted(((node, min(m), max(m)) for node, m in junctions), key=lambda row: row[1])
     columns = ("node", "lowest pressure (m)", "highest pressure (m)")
-    print_table(f"{network.name}: the 20 lowest pressures in {hours:g} h", columns, rows[:20], empty="No nodes.")
+    print_table(f"{network.name}: the 20 lowest pressures in {hours} h", columns, rows[:20], empty="No nodes.")
