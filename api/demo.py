@@ -155,7 +155,7 @@ class Demo:
     def _taken(self) -> int:
         assert self.ingest.ingester is not None
         state = self.ingest.ingester.state()
-        return state.stored + state.duplicates + state.dead
+        return state.stored + state.duplicates + state.letters
 
     def play(self, stop: threading.Event, on_turn: Callable[[CycleOutcome], None]) -> None:
         """Relive the plan's hours; returns early when `stop` is set."""

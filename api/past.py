@@ -113,7 +113,7 @@ def _replay(stack: ExitStack, ingest: IngestRole, clock: ReplayClock, cycle: Any
 
     def taken() -> int:
         state = ingester.state()
-        return state.stored + state.duplicates + state.dead
+        return state.stored + state.duplicates + state.letters
 
     return Replay(clock, gateway, taken, cycle)
 

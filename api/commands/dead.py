@@ -62,9 +62,10 @@ def requeue(
         from ingest.letters import requeue as requeue_letter
 
         for letter_id in letter_ids:
-            requeue_letter(here.registry, publish, letter_id)
+            forgotten = requeue_letter(here.registry, publish, letter_id)
             here.audit("dead.requeue", str(letter_id))
-            say(f"requeued {letter_id}")
+            came_back = f"published {letter_id}, but it came back as dead: its cause is still there"
+            say(f"requeued {letter_id}" if forgotten else came_back)
 
 
 def as_json(letter: DeadLetter) -> dict[str, Any]:
