@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from api import problems
+from api import description, problems
 from api.guard import Guard
 from api.routes import (
     about,
@@ -15,6 +15,7 @@ from api.routes import (
     forecasts,
     health,
     incidents,
+    kpis,
     network,
     notices,
     ops,
@@ -28,7 +29,7 @@ from api.web.login import LoginNeededError, to_login
 from api.web.sessions import Attempts, Sessions
 
 API_PREFIX = "/api/v1"
-_RESOURCES = (about, sensors, network, state, forecasts, incidents, notices, customers, administration)
+_RESOURCES = (about, sensors, network, state, forecasts, incidents, notices, customers, kpis, administration)
 _TAGS = {
     "about": "What is running here.",
     "sensors": "Sensors and their readings, with quality and reasons.",
@@ -70,5 +71,5 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(resource.router, prefix=API_PREFIX, responses=problems.documented((401, 403, 422)))
     for plain in (health, public, ops, reference):
         app.include_router(plain.router)
-    problems.describe_in(app)
+    description.install(app)
     return app

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from fastapi import FastAPI, Request
@@ -61,7 +62,7 @@ def problem(
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": request.url.path,
+        "instance": quote(request.url.path, safe="/:@!$&'()*+,;="),
         **more,
     }
     return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
@@ -112,25 +113,3 @@ def _sentence(item: Mapping[str, Any]) -> str:
 def documented(statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
     """Describe these refusals for OpenAPI."""
     return {status: {"description": HTTPStatus(status).phrase, "model": ProblemOut} for status in statuses}
-
-
-def describe_in(app: FastAPI) -> None:
-    """Make the OpenAPI description say that refusals are `application/problem+json`, which FastAPI has no word for."""
-    describe = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            for methods in describe()["paths"].values():
-                for operation in methods.values():
-                    _retype(operation["responses"])
-        return describe()
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _retype(responses: dict[str, dict[str, Any]]) -> None:
-    for status, response in responses.items():
-        content = response.get("content", {})
-        reference = content.get("application/json", {}).get("schema", {}).get("$ref", "")
-        if status.startswith("4") and reference.endswith("/ProblemOut"):
-            content[MEDIA_TYPE] = content.pop("application/json")

@@ -177,4 +177,5 @@ def _frame(request: Request, visitor: Visitor) -> dict[str, Any]:
         "exercise": services.exercise,
         "now": services.clock.now(),
         "when": lambda moment: local_time(moment, services.timezone, "en"),
+        "soon": lambda moment: local_time(moment, services.timezone, "en", "EEE d MMM HH:mm"),
     }

@@ -14,14 +14,14 @@ router = APIRouter(include_in_schema=False)
 @router.get("/docs")
 def show_reference(request: Request) -> Response:
     """List every operation with what it needs and takes."""
-    description = request.app.openapi()
+    described = request.app.openapi()
     operations = [
         _operation(path, method, facts)
-        for path, methods in description["paths"].items()
+        for path, methods in described["paths"].items()
         for method, facts in methods.items()
     ]
-    tags = {tag["name"]: tag["description"] for tag in description["tags"]}
-    context = {"title": description["info"]["title"], "version": description["info"]["version"]}
+    tags = {tag["name"]: tag["description"] for tag in described["tags"]}
+    context = {"title": described["info"]["title"], "version": described["info"]["version"]}
     return page("reference.html", {**context, "operations": operations, "tags": tags})
 
 

@@ -60,10 +60,10 @@ def stylesheet_version() -> str:
     return hashlib.sha256(stylesheet().encode()).hexdigest()[:12]
 
 
-def local_time(moment: datetime, zone: ZoneInfo, language: str) -> str:
+def local_time(moment: datetime, zone: ZoneInfo, language: str, pattern: str = "EEE d MMM y, HH:mm") -> str:
     """Write a moment for people, with the zone's name: in a night of clock changes an hour comes twice."""
     local = moment.astimezone(zone)
-    return f"{format_datetime(local, 'EEE d MMM y, HH:mm', locale=_LOCALES[language])} {local.tzname()}"
+    return f"{format_datetime(local, pattern, locale=_LOCALES[language])} {local.tzname()}"
 
 
 def duration(seconds: float, language: str = "en") -> str:

@@ -1,0 +1,144 @@
+"""Health, readiness and figures, with each part taken away in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from served import T0, House, a_beat, a_failed_run, furnish, running_app, served
+
+from api.app import create_app
+from twin.errors import UnavailableError
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with served(tmp_path) as house:
+        furnish(house)
+        yield house
+
+
+def _ready(house: House) -> tuple[int, dict[str, dict[str, Any]]]:
+    answer = httpx.get(house.url + "/readyz")
+    body = answer.json()
+    assert body["status"] == ("ready" if answer.status_code == 200 else "not_ready")
+    return answer.status_code, {check["name"]: check for check in body["checks"]}
+
+
+def test_all_is_well(house: House) -> None:
+    status, checks = _ready(house)
+    assert status == 200
+    assert set(checks) == {"readings", "registry", "broker", "supply_cycle", "drainage_cycle"}
+    assert all(check["ok"] and check["detail"] for check in checks.values())
+    assert checks["supply_cycle"]["age_s"] == 120.0
+
+
+def test_a_late_cycle_is_named_with_its_age(house: House) -> None:
+    house.clock.advance_to(T0 + timedelta(minutes=8, seconds=1))
+    house.services.registry.beat(a_beat(at=house.clock.now()))
+    status, checks = _ready(house)
+    assert status == 503
+    assert not checks["supply_cycle"]["ok"]
+    assert checks["supply_cycle"]["age_s"] == 601.0
+
+
+def test_one_failed_run_does_not_make_it_unready_but_is_told(house: House) -> None:
+    house.services.registry.save_run(a_failed_run(issued_at=T0))
+    status, checks = _ready(house)
+    assert status == 200
+    assert "did not converge" in checks["supply_cycle"]["detail"]
+
+
+def test_a_broker_that_is_away_is_told_by_the_ingest_roles_beat(house: House) -> None:
+    house.services.registry.beat(a_beat(at=T0, ok=False, detail="the broker is away"))
+    status, checks = _ready(house)
+    assert (status, checks["broker"]["ok"]) == (503, False)
+    assert checks["broker"]["detail"] == "the broker is away"
+
+
+def test_a_silent_ingest_role_is_not_taken_for_well(house: House) -> None:
+    house.clock.advance_to(T0 + timedelta(seconds=55))
+    assert _ready(house)[0] == 200
+    house.clock.advance_to(T0 + timedelta(seconds=56))
+    status, checks = _ready(house)
+    assert (status, checks["broker"]["ok"], checks["broker"]["age_s"]) == (503, False, 61.0)
+    assert "silent" in checks["broker"]["detail"]
+
+
+def test_an_empty_installation_says_what_is_missing(tmp_path: Path) -> None:
+    with served(tmp_path) as house:
+        status, checks = _ready(house)
+    assert status == 503
+    assert {name for name, check in checks.items() if not check["ok"]} == {"broker"}
+    assert "no supply model was imported" in checks["supply_cycle"]["detail"]
+
+
+class _Away:
+    def __getattr__(self, name: str) -> Any:
+        def fail(*_: Any, **__: Any) -> Any:
+            raise UnavailableError("the store is away: start it")
+
+        return fail
+
+
+def test_health_answers_and_readiness_tells_when_the_stores_are_away(house: House) -> None:
+    services = replace(house.services, readings=_Away(), registry=_Away())
+    with running_app(create_app(services)) as url:
+        assert httpx.get(url + "/healthz").status_code == 200
+        answer = httpx.get(url + "/readyz")
+        page = httpx.get(url + "/")
+        figures = httpx.get(url + "/metrics")
+    assert answer.status_code == 503
+    assert not any(check["ok"] for check in answer.json()["checks"])
+    assert page.status_code == 503
+    assert page.headers["content-type"].startswith("text/html")
+    assert figures.status_code == 200
+    assert _figures(figures.text)["h2twin_up", "readings"] == 0
+
+
+def _figures(text: str) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_figures_count_what_is_there(house: House) -> None:
+    figures = _figures(httpx.get(house.url + "/metrics").text)
+    expected = {
+        ("h2twin_readings",): 2,
+        ("h2twin_dead_letters",): 1,
+        ("h2twin_incidents_open", "outage_predicted", "severe"): 1,
+        ("h2twin_incidents", "outage_predicted"): 1,
+        ("h2twin_notices", "published"): 1,
+        ("h2twin_forecasts", "supply"): 1,
+        ("h2twin_forecast_age_seconds", "supply"): 120,
+        ("h2twin_forecast_stale", "drainage"): 0,
+        ("h2twin_beat_age_seconds", "ingest"): 5,
+        ("h2twin_beat_ok", "ingest"): 1,
+        ("h2twin_beat_figure", "received", "ingest"): 12,
+        ("h2twin_up", "registry"): 1,
+    }
+    assert {key: figures.get(key) for key in expected} == expected
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+def test_figures_need_a_key_when_a_proxy_passes_the_request_on(house: House, header: str) -> None:
+    with (
+        house.client(None, **{header: "203.0.113.7"}) as stranger,
+        house.client("viewer", **{header: "203.0.113.7"}) as viewer,
+    ):
+        assert stranger.get("/metrics").status_code == 401
+        assert viewer.get("/metrics").status_code == 200
+
+
+def test_a_wrong_key_is_refused_even_on_this_machine(house: House) -> None:
+    with house.client("revoked") as client:
+        assert client.get("/metrics").status_code == 401
