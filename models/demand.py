@@ -97,6 +97,8 @@ def without_impossible(observed_m3s: Floats, past_m3s: Floats) -> Floats:
 
 def smoothed(observed_m3s: Floats) -> Floats:
     """Return the mean of the known among three neighbouring hours; an hour that is unknown stays so."""
+    if not len(observed_m3s):
+        return observed_m3s
     known = np.isfinite(observed_m3s)
     window = np.ones(_SMOOTHED_OVER_H)
     total = np.convolve(np.where(known, observed_m3s, 0.0), window)[1:-1]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
 from models.pool import EnginePool
-from models.supply.districts import metered_links, with_districts
+from models.supply.districts import metered_links, names_at_nodes, with_districts
 from models.supply.loader import LoadedModel, load_model
 from models.supply.lookahead import Lookahead, LookaheadTask, SensorPlace, look_ahead, valid_at
 from models.supply.state import SupplyState, state_at
@@ -21,6 +22,19 @@ from twin.units import Quantity
 _FORESEEN = frozenset(
     {Quantity.PRESSURE, Quantity.HEAD, Quantity.FLOW, Quantity.LEVEL, Quantity.STATUS, Quantity.DEMAND, Quantity.VOLUME}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Districting:
+    """What the districts follow from: the metered links, and the names that sensors give to nodes."""
+
+    metered: frozenset[str]
+    names: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, sensors: Iterable[Sensor]) -> _Districting:
+        known = list(sensors)
+        return cls(metered_links(known), tuple(sorted(names_at_nodes(known).items())))
 
 
 class EpanetSupply:
@@ -50,10 +64,10 @@ class EpanetSupply:
         self._pool = pool
         self._time_limit_s = time_limit_s
         self._zone = zone
-        self._metered = metered_links(sensors)
+        self._districting = _Districting.of(sensors)
         self._lock = threading.Lock()
         self._loaded: LoadedModel | None = None
-        self._network: tuple[frozenset[str], Network] | None = None
+        self._network: tuple[_Districting, Network] | None = None
 
     @property
     def network(self) -> Network:
@@ -62,7 +76,7 @@ class EpanetSupply:
         Raises:
             InputError: If the INP is refused or cannot be read.
         """
-        return self._network_between(self._metered)
+        return self._network_between(self._districting)
 
     def run(self, request: SupplyRequest) -> SupplyForecast:
         """Return the look-ahead from the request's moment.
@@ -71,9 +85,9 @@ class EpanetSupply:
             ModelError: If there is no believable answer, with the cause.
             InputError: If the INP is refused or cannot be read.
         """
-        self._metered = metered_links(request.sensors.values())
+        self._districting = _Districting.of(request.sensors.values())
         loaded = self._load()
-        state = state_at(request, self._network_between(self._metered), loaded.facts, self._zone)
+        state = state_at(request, self._network_between(self._districting), loaded.facts, self._zone)
         ahead = self._pool.run(look_ahead, self._task(request, state), time_limit_s=self._time_limit_s)
         return SupplyForecast(
             run_id=request.run_id,
@@ -94,11 +108,12 @@ class EpanetSupply:
                 self._loaded = load_model(self._inp, self._pool)
             return self._loaded
 
-    def _network_between(self, metered: frozenset[str]) -> Network:
+    def _network_between(self, districting: _Districting) -> Network:
         loaded = self._load()
         with self._lock:
-            if self._network is None or self._network[0] != metered:
-                self._network = metered, with_districts(loaded.network, metered)
+            if self._network is None or self._network[0] != districting:
+                network = with_districts(loaded.network, districting.metered, dict(districting.names))
+                self._network = districting, network
             return self._network[1]
 
     def _task(self, request: SupplyRequest, state: SupplyState) -> LookaheadTask:
