@@ -237,6 +237,8 @@ def test_latest_trusts_good_and_estimated_only_unless_told(store: ReadingStore) 
     for _ in range(2):
         assert store.latest(["pressure-1"], at=after(9)) == {"pressure-1": estimated}
         assert store.latest(["pressure-1"], at=after(9), trusted_only=False) == {"pressure-1": bad}
+        assert store.latest(["pressure-1"], at=after(3), trusted_only=False) == {"pressure-1": bad}
+        assert store.latest(["pressure-1"], at=after(2.999999), trusted_only=False) == {"pressure-1": suspect}
         assert store.latest(["pressure-1"], at=after(0.5), trusted_only=False) == {"pressure-1": a_reading()}
         assert store.latest(["pressure-1"], at=after(-1), trusted_only=False) == {}
         settle(store)

@@ -95,6 +95,16 @@ def test_a_writer_that_holds_the_lock_for_too_long(tmp_path: Path) -> None:
     store.close()
 
 
+def test_who_may_write_holds_the_lock_before_reading(tmp_path: Path) -> None:
+    """Otherwise two processes could decide on the same state of the file."""
+    first = ReadingsFile(tmp_path / "notes.db", application_id=7, layout=(FIRST,))
+    second = ReadingsFile(tmp_path / "notes.db", application_id=7, layout=(FIRST,), busy_timeout_s=0.05)
+    with first.writing(), pytest.raises(UnavailableError, match="locked"), second.writing():
+        pytest.fail("two may write at once")
+    first.close()
+    second.close()
+
+
 def test_it_is_durable_at_every_commit(tmp_path: Path) -> None:
     file = ReadingsFile(tmp_path / "notes.db", application_id=7, layout=(FIRST,))
     with file.writing() as session:
