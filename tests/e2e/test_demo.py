@@ -130,6 +130,15 @@ def test_the_api_gives_back_what_the_files_hold(
     assert given == pytest.approx({at: value * factor for at, value in published[sensor_id].items()})
 
 
+def test_ordinary_readings_are_trusted_and_reach_the_models(shown: Shown) -> None:
+    state = shown.get("/api/v1/state")
+    by_sensor = {item["sensor_id"]: item["reading"] for item in state["items"]}
+    newest = (END - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert {
+        sensor for sensor, reading in by_sensor.items() if reading is None or reading["observed_at"] != newest
+    } == set()
+
+
 def test_one_forecast_of_each_kind_an_hour(shown: Shown) -> None:
     for kind in ("supply", "drainage"):
         issued = [datetime.fromisoformat(run["issued_at"]) for run in shown.all(f"/api/v1/forecasts/{kind}/runs")]
