@@ -50,7 +50,7 @@ class DemoPlan:
     hours: int = 72
     speed: float | None = 600.0
     event: str = "pump-trip"
-    members: int = 20
+    members: int = 10
     start: datetime = period.START
     port: int | None = None
 

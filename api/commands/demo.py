@@ -20,6 +20,9 @@ from api.commands.options import DataDir, Json, print_json, say
 if TYPE_CHECKING:
     from twin.cycle import CycleOutcome
 
+HORIZON_H = 12.0
+"""Hours that the demo's flood forecast looks ahead: as far as a small machine can at full speed, 72 times."""
+
 Speed = Annotated[str, typer.Option(help="Times as fast as it was, or max.")]
 
 
@@ -27,7 +30,7 @@ def demo(
     speed: Speed = "600",
     hours: Annotated[int, typer.Option(min=1, max=24 * 60, help="Hours to relive.")] = 72,
     event: Annotated[str, typer.Option(help="What goes wrong beyond the record: pump-trip or none.")] = "pump-trip",
-    members: Annotated[int, typer.Option(min=3, max=200, help="Members of each weather ensemble.")] = 20,
+    members: Annotated[int, typer.Option(min=3, max=200, help="Members of each weather ensemble.")] = 10,
     start: Annotated[str | None, typer.Option(help="First hour (ISO 8601 with zone).")] = None,
     once: Annotated[bool, typer.Option("--once", help="End after the last hour instead of serving on.")] = False,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port [default: 8000, or a free one].")] = None,
@@ -52,7 +55,7 @@ def demo(
     )
     stop = stop_on_signals()
     with _data_folder(data_dir) as folder:
-        settings = load_settings(data_dir=folder, mqtt_url=mqtt_url, mqtt_port=0)
+        settings = load_settings(data_dir=folder, mqtt_url=mqtt_url, mqtt_port=0, drainage_horizon_h=HORIZON_H)
         configure_logs("error" if settings.log_level == "info" else settings.log_level)
         say(f"Data: {folder}")
         with Demo(settings, plan, say=say) as running:
