@@ -264,7 +264,8 @@ def turn_line(outcome: CycleOutcome) -> str:
             failed = f", {len(run.drainage.members_failed)} failed" if run.drainage.members_failed else ""
             worst = max((node.probability or 0.0 for node in run.drainage.nodes), default=0.0)
             parts.append(f"drainage {members}{failed}, flood probability up to {worst:.0%} ({run.wall_s:.2f} s)")
-    parts += [f"{i.kind} {i.state}: {i.cause}" for i in outcome.incidents if i.closed_at or i.opened_at == outcome.now]
+    parts += [f"opened {i.kind}: {i.cause}" for i in outcome.incidents if i.opened_at == outcome.now]
+    parts += [f"closed {i.kind}, open since {i.opened_at:%d %H:%M}Z" for i in outcome.incidents if i.closed_at]
     return " | ".join(parts)
 
 
