@@ -204,7 +204,8 @@ class Project:
         paths = (_bytes(str(inp_file)), _bytes(str(report_file)), b"")
         code = _library().EN_open(self._handle, *map(c_char_p, paths))
         if code > _LAST_WARNING:
-            _library().EN_close(self._handle)  # flushes the report
+            self.close()
+            _write_errors(paths)
             raise InputError(_why_not_opened(code, report_file, inp))
         self.node_count = self.count(Count.NODES)
         self.link_count = self.count(Count.LINKS)
@@ -225,8 +226,7 @@ class Project:
     def close(self) -> None:
         """Release the engine's memory and files. Closing twice is harmless."""
         if self._handle:
-            _library().EN_close(self._handle)
-            _library().EN_deleteproject(self._handle)
+            _library().EN_deleteproject(self._handle)  # closes it too; closing twice would crash
             self._handle = ctypes.c_void_p()
 
     # ------------------------------------------------------------------------------------------ what is there
@@ -471,6 +471,14 @@ def _error_text(code: int) -> str:
     buffer = ctypes.create_string_buffer(_TEXT_BYTES)
     _library().EN_geterror(c_int(code), buffer, c_int(_TEXT_BYTES - 1))
     return buffer.value.decode("utf-8", "replace").strip() or f"code {code}"
+
+
+def _write_errors(paths: tuple[bytes, ...]) -> None:
+    """Let EPANET write its report on a faulty input file: EN_open throws it away, EN_openX keeps it."""
+    handle = ctypes.c_void_p()
+    _library().EN_createproject(byref(handle))
+    _library().EN_openX(handle, *map(c_char_p, paths))
+    _library().EN_deleteproject(handle)
 
 
 def _why_not_opened(code: int, report: Path, inp: str) -> str:

@@ -1,0 +1,186 @@
+"""The look-ahead from measured states, on a network small enough to calculate by hand and on C-Town.
+
+ONE_TANK: the tank holds 20 m3 per metre and is drawn at 15 L/s (54 m3/h, 2.7 m/h) when nothing flows in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from supply_networks import MONDAY, ONE_TANK, a_request, a_sensor
+
+from models.networks.ctown import SUPPLY_INP
+from models.pool import EnginePool
+from models.supply.model import EpanetSupply
+from twin.forecasts import ShortageKind, SupplyForecast
+from twin.units import Quantity
+
+LEVEL = a_sensor("LT", Quantity.LEVEL, "T")
+PUMP = a_sensor("SP", Quantity.STATUS, "PU")
+PUMP_FLOW = a_sensor("FP", Quantity.FLOW, "PU")
+PRESSURE = a_sensor("PJ", Quantity.PRESSURE, "J")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[EnginePool]:
+    with EnginePool(1) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def one_tank(pool: EnginePool) -> EpanetSupply:
+    return EpanetSupply(ONE_TANK.encode(), pool, model_id="one tank")
+
+
+def words(forecast: SupplyForecast) -> str:
+    return "\n".join(forecast.provenance.state_basis)
+
+
+def test_a_stopped_pump_empties_the_tank_when_the_hand_says_so(one_tank: EpanetSupply) -> None:
+    forecast = one_tank.run(a_request({LEVEL: 1.9, PUMP: 0.0}))
+    # 0.9 m above the lowest level at 2.7 m/h: 20 minutes
+    tank = forecast.tanks[0]
+    assert tank.empty_at is not None
+    assert tank.empty_at - MONDAY == pytest.approx(timedelta(minutes=20), abs=timedelta(seconds=15))
+    assert {(o.node_id, o.cause_key, o.shortage) for o in forecast.outages} == {
+        ("J", "tank_empty:T", ShortageKind.NO_SOURCE),
+        ("K", "tank_empty:T", ShortageKind.NO_SOURCE),
+    }
+    assert all(o.starts_at == MONDAY + timedelta(hours=1) and o.ends_at is None for o in forecast.outages)
+    assert "tank T empties at 00:20 on 2026-01-05 (UTC); pump PU stands still" in forecast.outages[0].cause
+    assert forecast.outages[0].delivered_share == pytest.approx(0.0, abs=1e-6)
+    # 18 m3 are there to deliver, of 24 h x 54 m3
+    assert forecast.delivered_m3 == pytest.approx(18.0, rel=0.01)
+    assert forecast.demand_m3 == pytest.approx(24 * 54.0, rel=1e-3)
+
+
+def test_a_pump_at_rest_is_no_failure(one_tank: EpanetSupply) -> None:
+    forecast = one_tank.run(a_request({LEVEL: 3.0, PUMP: 0.0}))
+    assert "held closed" not in words(forecast)
+    assert forecast.outages == ()
+    assert forecast.delivered_m3 == pytest.approx(24 * 54.0, rel=1e-3)
+
+
+def test_a_pump_gets_a_moment_to_follow_its_control(one_tank: EpanetSupply) -> None:
+    just_crossed = one_tank.run(a_request({LEVEL: [2.1, 2.05, 1.99], PUMP: [0.0, 0.0, 0.0]}))
+    assert just_crossed.outages == ()
+    for_long = one_tank.run(a_request({LEVEL: [2.1, 1.99, 1.9], PUMP: [0.0, 0.0, 0.0]}))
+    assert {o.cause_key for o in for_long.outages} == {"tank_empty:T"}
+
+
+def test_flow_tells_of_a_stopped_pump_too_and_belies_a_wrong_status(one_tank: EpanetSupply) -> None:
+    assert "stands still" in words(one_tank.run(a_request({LEVEL: 1.5, PUMP_FLOW: 0.0})))
+    running = one_tank.run(a_request({LEVEL: 1.5, PUMP: 0.0, PUMP_FLOW: 0.02}))
+    assert "taken as open" in words(running)
+    assert running.outages == ()
+
+
+def test_old_values_are_not_used_and_said(one_tank: EpanetSupply) -> None:
+    forecast = one_tank.run(a_request({LEVEL: 1.5, PUMP: 0.0}, age=timedelta(minutes=16)))
+    assert forecast.tanks[0].level_m == pytest.approx(3.0)
+    assert "level of T (LT): not used, its last value is of 2026-01-04T23:44:00Z" in words(forecast)
+    assert "tank T: no level known, the model's 3.00 m is taken" in words(forecast)
+
+
+@pytest.mark.parametrize(("level", "taken", "said"), [(5.1, 5.0, "held within"), (9.0, 3.0, "outside the tank")])
+def test_impossible_levels(one_tank: EpanetSupply, level: float, taken: float, said: str) -> None:
+    forecast = one_tank.run(a_request({LEVEL: level}))
+    assert forecast.tanks[0].level_m == pytest.approx(taken, abs=1e-6)
+    assert said in words(forecast)
+
+
+def test_a_closed_pipe_is_named(one_tank: EpanetSupply) -> None:
+    forecast = one_tank.run(a_request({LEVEL: 3.0, a_sensor("S3", Quantity.STATUS, "P3"): 0.0}))
+    assert {(o.node_id, o.cause_key, o.shortage) for o in forecast.outages} == {
+        ("K", "closed:P3", ShortageKind.NO_SOURCE)
+    }
+
+
+def test_series_and_levels_have_a_value_for_every_hour(one_tank: EpanetSupply) -> None:
+    forecast = one_tank.run(a_request({LEVEL: 3.0, PUMP: 0.0, PRESSURE: 40.0}, hours=30))
+    assert forecast.valid_at == tuple(MONDAY + timedelta(hours=h) for h in range(31))
+    found = {(s.element_id, s.quantity): s.values for s in forecast.series}
+    assert set(found) == {("T", "level"), ("PU", "status"), ("J", "pressure")}
+    assert all(len(values) == 31 for values in found.values())
+    assert found["T", "level"] == pytest.approx(forecast.tanks[0].level_series_m)
+    assert found["J", "pressure"][0] == pytest.approx(60 + 3.0 - 20, abs=1.0)
+
+
+def test_low_pressure_that_is_ordinary_is_not_reported_but_said(one_tank: EpanetSupply) -> None:
+    forecast = one_tank.run(a_request({LEVEL: 3.0}, required_pressure_m=60.0))
+    assert forecast.outages == ()
+    assert any("2 junctions are below 60 m in the model's ordinary run" in w for w in forecast.provenance.warnings)
+
+
+def test_the_same_inputs_give_the_same_forecast_and_other_inputs_another_hash(one_tank: EpanetSupply) -> None:
+    request = a_request({LEVEL: 2.5, PUMP: 1.0})
+    first, second = one_tank.run(request), one_tank.run(request)
+    assert first == second
+    other = one_tank.run(a_request({LEVEL: 2.6, PUMP: 1.0}))
+    assert other.provenance.inputs_hash != first.provenance.inputs_hash
+    assert first.provenance.engine == "EPANET 2.3.5"
+
+
+def test_daily_controls_and_patterns_follow_the_local_clock(pool: EnginePool) -> None:
+    # J draws only from 06:00 to 07:00; PU runs from 03:00 to 04:00. T0 is 01:00 in Lisbon's summer: 00:00 UTC.
+    inp = (
+        ONE_TANK.replace("J 20 10", "J 20 10 M")
+        .replace("K 20 5", "K 20 0")
+        .replace(
+            "LINK PU OPEN IF NODE T BELOW 2\nLINK PU CLOSED IF NODE T ABOVE 4",
+            "LINK PU OPEN AT TIME 3\nLINK PU CLOSED AT TIME 4",
+        )
+    )
+    pattern = "\n".join(f"M {1 if hour == 6 else 0}" for hour in range(24))
+    supply = EpanetSupply(
+        f"{inp}\n[PATTERNS]\n{pattern}\n".encode(), pool, model_id="daily", zone=ZoneInfo("Europe/Lisbon")
+    )
+    summer = MONDAY.replace(month=7, day=1)
+    demand, flow = a_sensor("D", Quantity.DEMAND, "J"), a_sensor("F", Quantity.STATUS, "PU")
+    forecast = supply.run(replace(a_request({demand: 0.0, flow: 0.0}, at=summer), latest={}))
+    found = {s.element_id: s.values for s in forecast.series}
+    assert [hour for hour, value in enumerate(found["J"]) if value > 0] == [5]
+    assert [hour for hour, value in enumerate(found["PU"]) if value > 0] == [2]
+
+
+def test_observed_demand_scales_the_look_ahead(pool: EnginePool) -> None:
+    # P2 is metered: 24 hours of 30 L/s where the model has 15 draw the network's scale to (24 * 2 + 6) / 30 = 1.8, the
+    # district's to (24 * 2 + 6 * 1.8) / 30 = 1.96; the hours of yesterday weigh a quarter: (2 + 3 * 1.96) / 4 = 1.97.
+    supply = EpanetSupply(ONE_TANK.encode(), pool, model_id="one tank")
+    flow = a_sensor("F2", Quantity.FLOW, "P2")
+    hourly = [0.030] * (24 * 12 + 1)
+    forecast = supply.run(a_request({flow: hourly, LEVEL: [3.0] * len(hourly)}))
+    assert supply.network.district_of_node == {"A": "T", "T": "T", "R": "T", "J": "J", "K": "J"}
+    assert forecast.demand_m3 == pytest.approx(1.97 * 24 * 54.0, rel=0.01)
+    assert "demand of J: forecast from yesterday and the model's patterns (1.97 of the model's)" in words(forecast)
+
+
+def test_a_tank_district_is_balanced_with_what_the_tank_keeps(pool: EnginePool) -> None:
+    # 20 L/s come in through PU, the tank rises 0.18 m/h (1 L/s): 19 L/s are drawn where the model has 15. Two hours are
+    # known, so the network's scale is (2 * 19 / 15 + 6) / 8, and the district's is drawn towards that for six hours.
+    supply = EpanetSupply(ONE_TANK.encode(), pool, model_id="one tank")
+    levels = [2.5 + 0.18 / 12 * i for i in range(25)]
+    forecast = supply.run(a_request({PUMP_FLOW: [0.020] * 25, LEVEL: levels}))
+    network_scale = (2 * 19 / 15 + 6) / 8
+    assert forecast.demand_m3 == pytest.approx((2 * 19 / 15 + 6 * network_scale) / 8 * 24 * 54.0, rel=0.001)
+
+
+def test_an_accident_in_c_town_shows_where_it_must(pool: EnginePool) -> None:
+    supply = EpanetSupply(SUPPLY_INP.read_bytes(), pool, model_id="C-Town")
+    level = a_sensor("L", Quantity.LEVEL, "T5")
+    flows = {a_sensor(f"F{pump}", Quantity.FLOW, pump): 0.03 for pump in ("PU1", "PU4", "PU6", "PU8", "PU10", "V2")}
+    others = {a_sensor(f"F{pump}", Quantity.FLOW, pump): 0.0 for pump in ("PU3", "PU5", "PU7", "PU9", "PU11")}
+    stopped = a_sensor("S", Quantity.STATUS, "PU8")
+    flows = {sensor: value for sensor, value in flows.items() if sensor.element_id != "PU8"}
+    forecast = supply.run(
+        a_request({level: 1.0, stopped: 0.0, a_sensor("F8", Quantity.FLOW, "PU8"): 0.0, **flows, **others})
+    )
+    nodes = {o.node_id for o in forecast.outages if o.cause_key == "tank_empty:T5"}
+    consumers_of_t5 = {n for n in supply.network.nodes_of("T5") if n.startswith("J")}
+    assert nodes
+    assert nodes <= consumers_of_t5
+    assert {o.shortage for o in forecast.outages if o.node_id in nodes} == {ShortageKind.NO_SOURCE}
