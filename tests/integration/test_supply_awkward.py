@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from supply_networks import ONE_TANK, a_request
 
 from models.pool import EnginePool
+from models.supply.epanet import Project
+from models.supply.facts import read_facts
+from models.supply.inp import vet_inp
 from models.supply.loader import load_network
 from models.supply.model import EpanetSupply
 from models.supply.run import run_network
+from models.supply.simulation import run
 from twin.errors import InputError, ModelError
 from twin.network import LinkKind, NodeKind
 
@@ -68,3 +73,16 @@ def test_the_network_is_si_whatever_the_units(pool: EnginePool) -> None:
     assert american.nodes["J"].elevation_m == pytest.approx(20 * 0.3048)
     assert american.links["P2"].diameter_m == pytest.approx(400 * 0.0254)
     assert american.links["P2"].length_m == pytest.approx(100 * 0.3048)
+
+
+def test_a_run_that_ends_early_is_a_model_error(tmp_path: Path) -> None:
+    # With UNBALANCED STOP EPANET ends after the first step that did not converge, with a warning and no error.
+    text = vet_inp(changed("Unbalanced Continue 10", "Unbalanced Stop\nTrials 2\nAccuracy 0.00001"))
+    with Project(text, tmp_path) as project, pytest.raises(ModelError, match=r"ended early, at \d+ s of 86400 s"):
+        list(project.steps())
+
+
+def test_a_run_that_does_not_converge_is_a_model_error(tmp_path: Path) -> None:
+    inp = changed("Unbalanced Continue 10", "Unbalanced Continue 0\nTrials 1\nAccuracy 0.00001")
+    with Project(vet_inp(inp), tmp_path) as project, pytest.raises(ModelError, match="hydraulically unbalanced"):
+        run(project, read_facts(project, "EPANET"), wall_limit_s=10)
