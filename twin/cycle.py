@@ -7,6 +7,7 @@ failed model would have told is unknown, so incidents that rest on it are neithe
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -22,22 +23,25 @@ from twin.detection import (
     findings_from_sensors,
     findings_from_supply,
 )
-from twin.errors import InputError, ModelError
+from twin.errors import InputError, ModelError, UnavailableError
 from twin.forecasts import DrainageState, Run, RunKind, RunStatus, WeatherEnsemble
 from twin.incidents import Incident, IncidentKind
 from twin.noticeboard import Noticeboard
 from twin.ports import (
     Beat,
     DrainageModel,
+    ObservedRain,
     ReadingStore,
     Registry,
     SupplyModel,
     SupplyRequest,
     WeatherSource,
 )
-from twin.rain import covered_until, observed_rain, rain_gauges
+from twin.rain import covered_until, interval_of, is_rain, observed_rain, rain_gauges
 from twin.readings import Reading, Sensor
 from twin.units import Quantity
+
+_LOG = logging.getLogger(__name__)
 
 SUPPLY_KINDS = frozenset({IncidentKind.OUTAGE_PREDICTED, IncidentKind.OUTAGE_OBSERVED, IncidentKind.TANK_LOW})
 DRAINAGE_KINDS = frozenset({IncidentKind.FLOOD_PREDICTED})
@@ -142,8 +146,14 @@ class Cycle:
         run_id = f"{kind}-{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
         try:
             run = attempt(run_id)
+        except UnavailableError:
+            raise
         except (ModelError, InputError) as error:
             run = Run(run_id, kind, now, RunStatus.FAILED, 0.0, cause=str(error))
+        except Exception as error:  # a defect in one model must not take the other, and the sensors, with it
+            _LOG.exception("the %s run failed unexpectedly", kind)
+            cause = f"unexpected {type(error).__name__}: {error}"
+            run = Run(run_id, kind, now, RunStatus.FAILED, 0.0, cause=cause)
         return None if run is None else replace(run, wall_s=time.perf_counter() - started)
 
     def _run_supply(
@@ -178,29 +188,34 @@ class Cycle:
         model = self._models.drainage()
         if model is None:
             return None
-        ensemble = self._weather.fetch(now=now)
-        state = self._state_at(model, now, rain_gauges(sensors), ensemble)
+        try:
+            ensemble = self._weather.fetch(now=now)
+        except UnavailableError as error:
+            raise ModelError(f"there is no weather forecast: {error}") from error
+        state, unknown = self._state_at(model, now, rain_gauges(sensors), ensemble)
         forecast = model.forecast(state, ensemble, run_id=run_id, horizon_s=self._rules.drainage_horizon_s)
         fallen = tuple(f"weather: {cause}" for cause in ensemble.causes)
-        provenance = replace(forecast.provenance, warnings=(*forecast.provenance.warnings, *fallen))
+        provenance = replace(forecast.provenance, warnings=(*forecast.provenance.warnings, *unknown, *fallen))
         told = replace(forecast, provenance=provenance)
         return Run(run_id, RunKind.DRAINAGE, now, forecast.status, 0.0, drainage=told)
 
     def _state_at(
         self, model: DrainageModel, now: datetime, gauges: Sequence[Sensor], ensemble: WeatherEnsemble
-    ) -> DrainageState:
+    ) -> tuple[DrainageState, tuple[str, ...]]:
         """Carry the newest usable state on to the end of the observed rain, keep it, and return it.
 
         Where the weather forecast begins later than that, the state is carried on to its beginning with the rain
         known so far, but that last piece is not kept: rain that arrives meanwhile is taken up by the next turn.
+        Returned too is what of the rain was not known and taken for dry, in words.
         """
         newest = self._readings.latest([gauge.sensor_id for gauge in gauges], at=now, known_at=now)
         covered = covered_until(gauges, newest, now=now)
         usable = self._usable_state(model, gauges, by=covered, now=now)
-        state = self._carry_on(model, usable, gauges, end=covered, now=now)
-        if state is not usable:
-            self._registry.save_state(replace(state, available_at=now))
-        return self._carry_on(model, state, gauges, end=min(ensemble.valid_from, now), now=now)
+        kept = self._carry_on(model, usable, gauges, end=covered, now=now)
+        if kept.state is not usable:
+            self._registry.save_state(kept.state)
+        bridged = self._carry_on(model, kept.state, gauges, end=min(ensemble.valid_from, now), now=now)
+        return bridged.state, (*kept.unknown, *bridged.unknown)
 
     def _usable_state(
         self, model: DrainageModel, gauges: Sequence[Sensor], *, by: datetime, now: datetime
@@ -208,10 +223,12 @@ class Cycle:
         """Return the newest state that rests on all the rain known by now.
 
         Rain that became known only after a state had been carried past it makes that state useless: an older one
-        is taken, so late readings re-open just the window they touch.
+        is taken, so late readings re-open just the window they touch. A state older than a warm-up is not carried on:
+        to begin cold takes no longer, however long the twin was away.
         """
         state = self._registry.latest_state(model.model_id, model.state_key, by=by)
-        while state is not None:
+        oldest = by - timedelta(seconds=self._rules.warm_up_s)
+        while state is not None and state.valid_at >= oldest:
             reopened = self._rain_missed_by(state, gauges, now)
             if reopened is None:
                 return state
@@ -219,15 +236,15 @@ class Cycle:
         return None
 
     def _rain_missed_by(self, state: DrainageState, gauges: Sequence[Sensor], now: datetime) -> datetime | None:
-        """Return the start of the earliest interval whose rain became known after `state` had been made."""
-        moment, made_at = state.valid_at, state.available_at or state.valid_at
+        """Return the start of the earliest interval whose rain is not in `state` though it fell before it."""
+        moment, known_until = state.valid_at, state.available_at or state.valid_at
         since = moment - timedelta(seconds=self._rules.warm_up_s)
         starts = []
         for gauge in gauges:
-            interval = timedelta(seconds=gauge.expected_every_s)
+            interval = interval_of(gauge)
             for reading in self._readings.between(gauge.sensor_id, since, moment + interval, known_at=now):
                 started = reading.observed_at - interval
-                if reading.is_trusted and reading.available_at > made_at and started < moment:
+                if is_rain(reading) and reading.available_at > known_until and started < moment:
                     starts.append(started)
         return min(starts, default=None)
 
@@ -239,17 +256,26 @@ class Cycle:
         *,
         end: datetime,
         now: datetime,
-    ) -> DrainageState:
-        """Drive `state` with the observed rain up to `end`; without a state, begin cold and warm up."""
+    ) -> _Carried:
+        """Drive `state` with the observed rain up to `end`; without a state, begin cold and warm up.
+
+        The state made says up to which arrival (`available_at`) it knows the rain. That is the arrival of the newest
+        reading seen and not the moment of this turn: readings are stamped before they are stored.
+        """
         if state is not None and end <= state.valid_at:
-            return state
+            return _Carried(state)
         start = state.valid_at if state else end - timedelta(seconds=self._rules.warm_up_s)
-        rain = []
+        known_until = (state.available_at if state else None) or start
+        rain, unknown = [], []
         for gauge in gauges:
-            margin = timedelta(seconds=gauge.expected_every_s)
-            readings = self._readings.between(gauge.sensor_id, start, end + margin, known_at=now)
-            rain.append(observed_rain(gauge, readings, start=start, end=end))
-        return model.update(state, start=start, end=end, rain=rain)
+            readings = self._readings.between(gauge.sensor_id, start, end + interval_of(gauge), known_at=now)
+            known_until = max([known_until, *(reading.available_at for reading in readings)])
+            series = observed_rain(gauge, readings, start=start, end=end)
+            rain.append(series)
+            if series.missing:
+                unknown.append(_taken_for_dry(gauge, series, start, end))
+        made = model.update(state, start=start, end=end, rain=rain)
+        return _Carried(made if made is state else replace(made, available_at=known_until), tuple(unknown))
 
     # --------------------------------------------------------------------------------------------- judgement
 
@@ -286,6 +312,21 @@ class Cycle:
         except InputError as error:
             return str(error)
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """A drainage state, and what of the rain that made it was not known, in words."""
+
+    state: DrainageState
+    unknown: tuple[str, ...] = ()
+
+
+def _taken_for_dry(gauge: Sensor, series: ObservedRain, start: datetime, end: datetime) -> str:
+    return (
+        f"rain gauge {gauge.sensor_id}: {series.missing} of {len(series.rain_mm)} intervals from "
+        f"{start:%Y-%m-%d %H:%M}Z to {end:%Y-%m-%d %H:%M}Z are without a trusted reading and were taken for dry"
+    )
 
 
 def _beat(outcome: CycleOutcome) -> Beat:

@@ -1,13 +1,16 @@
 """Observed rain on the gauge's grid. Times are drawn as hours: 10 means 10:00."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twin.errors import InputError
 from twin.rain import covered_until, observed_rain, rain_gauges
-from twin.readings import ElementType, Quality, Reading, Sensor
+from twin.readings import ElementType, Kind, Quality, Reading, Sensor
 from twin.units import Quantity
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -80,3 +83,39 @@ def test_the_state_waits_for_rain_that_is_on_its_way(reported: list[float | None
 def test_only_rain_at_a_gage_drives_the_model() -> None:
     roof = Sensor("R9", Quantity.RAIN, element_type=ElementType.NONE)
     assert rain_gauges({"R1": GAUGE, "R9": roof, "T": Sensor("T", Quantity.TEMPERATURE)}) == [GAUGE]
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 20 * 3600), st.integers(0, 9)), unique_by=lambda row: row[0], max_size=20),
+    cuts=st.lists(st.integers(-7200, 22 * 3600), unique=True, min_size=2, max_size=5),
+)
+def test_rain_off_the_grid_keeps_its_mass_over_any_windows(rows: list[tuple[int, int]], cuts: list[int]) -> None:
+    readings = sorted((rain(s / 3600, float(mm)) for s, mm in rows), key=lambda r: r.observed_at)
+    moments = [DAY + timedelta(seconds=s) for s in sorted(cuts)]
+    applied = 0.0
+    for start, end in pairwise(moments):
+        series = observed_rain(GAUGE, readings, start=start, end=end)
+        for index, mm in enumerate(series.rain_mm):
+            begins = series.valid_from + timedelta(hours=index)
+            applied += (
+                mm * max(timedelta(0), min(begins + timedelta(hours=1), end) - max(begins, start)) / timedelta(hours=1)
+            )
+    fell = 0.0
+    for reading in readings:
+        inside = min(reading.observed_at, moments[-1]) - max(reading.observed_at - timedelta(hours=1), moments[0])
+        fell += reading.value * max(timedelta(0), inside) / timedelta(hours=1)
+    assert applied == pytest.approx(fell, abs=1e-9)
+
+
+def test_a_gauge_that_sends_a_little_off_its_grid_loses_nothing() -> None:
+    off_s = [3, -2, 0.5, 4]
+    readings = [rain(9 + i + off / 3600, 2.0) for i, off in enumerate(off_s)]
+    series = observed_rain(GAUGE, readings, start=hour(7), end=hour(13))
+    assert sum(series.rain_mm) == pytest.approx(8.0)
+    assert max(series.rain_mm) == pytest.approx(2.0, rel=0.01)
+    assert series.valid_from.microsecond == 0
+
+
+def test_a_counter_is_no_rain_per_interval() -> None:
+    with pytest.raises(InputError, match="R1"):
+        observed_rain(replace(GAUGE, kind=Kind.TOTAL_INCREASING), [rain(9, 4321.0)], start=hour(8), end=hour(10))
