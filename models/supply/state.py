@@ -7,7 +7,7 @@ held closed in the look-ahead. A link that is closed while its control calls for
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta, tzinfo
 
@@ -26,6 +26,9 @@ from twin.units import Quantity
 
 NO_FLOW_M3S = 1e-4
 """A pump that moves less than this stands still."""
+
+TIME_TO_FOLLOW = timedelta(minutes=20)
+"""A pump or valve that has not followed its level control for this long has failed."""
 
 _BEYOND_TANK = 0.1  # a level this share of the tank's range outside of it is not believed
 
@@ -130,6 +133,12 @@ def _measured_level(reader: _Reader, tank: TankFacts) -> float | None:
     return None
 
 
+def _level_before(readings: Sequence[Reading], before: timedelta) -> float:
+    """Return the level so long before the newest reading, on the straight line between the readings around it."""
+    moments = [(reading.observed_at - readings[-1].observed_at).total_seconds() for reading in readings]
+    return float(np.interp(-before.total_seconds(), moments, [reading.value for reading in readings]))
+
+
 class _LinkJudge:
     """Decides for each measured link whether it starts open, starts closed, or has failed."""
 
@@ -180,13 +189,13 @@ class _LinkJudge:
         return call
 
     def _has_lasted(self, call: Call, link_id: str) -> bool:
-        """Whether the level called already one reading ago: a pump may need a moment to follow."""
+        """Whether the level has called for as long as a pump may take to follow (levels drawn straight between)."""
         if not call.tank_id:
             return True
         for sensor in sensors_at(self._request, ElementType.NODE, call.tank_id, Quantity.LEVEL):
             readings = series_of(self._request, sensor.sensor_id)
             if len(readings) >= 2:
-                before = level_call(self._controls[link_id], {call.tank_id: readings[-2].value})
+                before = level_call(self._controls[link_id], {call.tank_id: _level_before(readings, TIME_TO_FOLLOW)})
                 return before is not None and before.opens
         return True
 

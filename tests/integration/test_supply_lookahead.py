@@ -66,10 +66,23 @@ def test_a_pump_at_rest_is_no_failure(one_tank: EpanetSupply) -> None:
 
 
 def test_a_pump_gets_a_moment_to_follow_its_control(one_tank: EpanetSupply) -> None:
-    just_crossed = one_tank.run(a_request({LEVEL: [2.1, 2.05, 1.99], PUMP: [0.0, 0.0, 0.0]}))
+    # every 5 minutes: the control calls below 2 m, first since 15 minutes, then since 20
+    just_crossed = one_tank.run(a_request({LEVEL: [2.1, 1.99, 1.97, 1.95, 1.93], PUMP: [0.0] * 5}))
     assert just_crossed.outages == ()
-    for_long = one_tank.run(a_request({LEVEL: [2.1, 1.99, 1.9], PUMP: [0.0, 0.0, 0.0]}))
+    for_long = one_tank.run(a_request({LEVEL: [1.99, 1.97, 1.95, 1.93, 1.9], PUMP: [0.0] * 5}))
     assert {o.cause_key for o in for_long.outages} == {"tank_empty:T"}
+
+
+@pytest.mark.parametrize(
+    ("levels", "failed"),
+    [
+        pytest.param([2.9, 1.5], True, id="twenty minutes ago it stood at 1.97 m"),
+        pytest.param([2.9, 1.9], False, id="twenty minutes ago it stood at 2.23 m"),
+    ],
+)
+def test_hourly_levels_are_drawn_straight_between(one_tank: EpanetSupply, levels: list[float], failed: bool) -> None:
+    request = a_request({LEVEL: levels, PUMP: [0.0, 0.0]}, step=timedelta(hours=1))
+    assert ("held closed" in words(one_tank.run(request))) is failed
 
 
 def test_flow_tells_of_a_stopped_pump_too_and_belies_a_wrong_status(one_tank: EpanetSupply) -> None:
