@@ -1,4 +1,4 @@
-"""A data folder as one archive: SQLite databases through their own backup, so that a running service is no hindrance."""
+"""A data folder as one archive. SQLite databases go through their own backup, so the service may go on meanwhile."""
 
 from __future__ import annotations
 

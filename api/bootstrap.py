@@ -33,6 +33,7 @@ from twin.ports import (
     SupplyModel,
     WeatherSource,
 )
+from twin.readings import Sensor
 
 if TYPE_CHECKING:
     from ingest.mqtt_settings import MqttSettings
@@ -161,11 +162,11 @@ def engine_pool(settings: Settings, *, workers: int | None = None) -> Iterator[E
         yield pool
 
 
-def load_supply_model(file: ModelFile, pool: EnginePool) -> SupplyModel:
-    """Make a supply model of an imported INP."""
+def load_supply_model(file: ModelFile, pool: EnginePool, sensors: Sequence[Sensor] = ()) -> SupplyModel:
+    """Make a supply model of an imported INP; its districts are what the flow `sensors` enclose."""
     from models.supply.model import EpanetSupply
 
-    return EpanetSupply(file.content, pool, model_id=file.name)
+    return EpanetSupply(file.content, pool, model_id=file.name, sensors=sensors)
 
 
 def load_drainage_model(file: ModelFile, pool: EnginePool) -> DrainageModel:
@@ -181,7 +182,7 @@ class Models:
     def __init__(self, registry: Registry, pool: EnginePool) -> None:
         self._registry = registry
         self._pool = pool
-        self._supply: tuple[str, SupplyModel] | None = None
+        self._supply: tuple[tuple[str, tuple[Sensor, ...]], SupplyModel] | None = None
         self._drainage: tuple[str, DrainageModel] | None = None
 
     def supply(self) -> SupplyModel | None:
@@ -189,8 +190,9 @@ class Models:
         file = self._registry.model_file(NetworkKind.SUPPLY)
         if file is None:
             return None
-        if self._supply is None or self._supply[0] != file.sha256:
-            self._supply = (file.sha256, load_supply_model(file, self._pool))
+        sensors = tuple(self._registry.sensors().values())
+        if self._supply is None or self._supply[0] != (file.sha256, sensors):
+            self._supply = ((file.sha256, sensors), load_supply_model(file, self._pool, sensors))
         return self._supply[1]
 
     def drainage(self) -> DrainageModel | None:
