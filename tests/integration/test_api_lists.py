@@ -105,8 +105,12 @@ def test_readings_come_in_order_of_time_without_loss_or_repetition(house: House,
 def test_a_quality_filter_pages_without_loss_too(house: House, limit: int) -> None:
     with house.client("viewer") as client:
         bad = _all(client, "sensors/P1/readings", limit, quality="bad")
+        good = _all(client, "sensors/P1/readings", limit, quality="good")
         both = _all(client, "sensors/P1/readings", limit, quality=["bad", "good"])
     assert [item["observed_at"] for item in bad] == [format_time(r.observed_at) for r in READINGS[::5]]
+    assert [item["observed_at"] for item in good] == [
+        format_time(r.observed_at) for i, r in enumerate(READINGS) if i % 5
+    ]
     assert len(both) == len(READINGS)
     assert {item["reasons"][0] for item in bad} == {"out_of_range"}
 
