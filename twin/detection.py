@@ -180,8 +180,7 @@ def findings_from_drainage(
     give an `unknown` finding: no incident opens, and none is taken for over.
     """
     cause_key = f"storm:{forecast.provenance.model_id}"
-    source = forecast.provenance.weather_source or "the weather forecast"
-    cause = f"heavy rain in {source}"
+    cause = _rain_in_words(forecast)
     if forecast.status is not RunStatus.OK or forecast.valid_to <= now:
         return [Finding(IncidentKind.FLOOD_PREDICTED, cause_key, cause, Severity.MINOR, 0.0, unknown=True)]
     closing = probability_threshold * 2 / 3 if closing_threshold is None else closing_threshold
@@ -204,6 +203,15 @@ def findings_from_drainage(
             band_ids=tuple(sorted(node.node_id for node in band)),
         )
     ]
+
+
+def _rain_in_words(forecast: DrainageForecast) -> str:
+    hours = (forecast.valid_to - forecast.valid_from).total_seconds() / 3600
+    source = forecast.provenance.weather_source or "weather forecast"
+    return (
+        f"forecast rain of {forecast.rain_p50_mm:.0f} mm (median) to {forecast.rain_max_mm:.0f} mm in {hours:.0f} h "
+        f"({source}, {len(forecast.members_done)} members)"
+    )
 
 
 def _probability(node: NodeFlood) -> float:
