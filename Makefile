@@ -22,7 +22,9 @@ check: .venv/ready-dev
 	$(BIN)/hadolint docker/Dockerfile
 
 bench: .venv/ready-dev
-	$(BIN)/python -m pytest tests/benchmarks -s -o python_files='bench_*.py' $(ARGS)
+	@for bench in tests/benchmarks/bench_*.py; do \
+	  echo "== $$bench"; PYTHONPATH=tests $(BIN)/python $$bench || exit 1; \
+	done
 
 # The lock is uv.lock; the requirements files are exported from it for machines without uv.
 ifneq ($(UV),)

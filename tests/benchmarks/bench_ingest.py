@@ -8,15 +8,16 @@ The ratio of the CPU times is steadier than that of the times on the wall, which
 from __future__ import annotations
 
 import json
+import sys
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
-from servers.mosquitto import mosquitto
+from servers.mosquitto import find, mosquitto
 from servers.process import wait_until
 
 from ingest.decoders.native import batch_topic, encode_batch, single_topic
@@ -126,17 +127,24 @@ def _whole_way(port: int, messages: list[tuple[str, bytes]], folder: Path) -> Co
     return cost
 
 
-@pytest.mark.needs_mosquitto
-@pytest.mark.timeout(600)
-def test_messages_per_second(tmp_path: Path) -> None:
-    with mosquitto(tmp_path) as (port, _):
-        bare = _bare_consumer(port, _singles())
-        singles = _whole_way(port, _singles(), tmp_path / "singles")
-    (tmp_path / "second").mkdir()
-    with mosquitto(tmp_path / "second") as (port, _):
-        batches = _whole_way(port, _batches(), tmp_path / "batches")
-    print(f"\nbare paho consumer            {bare}")
+def main() -> None:
+    if find() is None:
+        sys.exit("Mosquitto is not installed here")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        with mosquitto(folder) as (port, _):
+            bare = _bare_consumer(port, _singles())
+            singles = _whole_way(port, _singles(), folder / "singles")
+        (folder / "second").mkdir()
+        with mosquitto(folder / "second") as (port, _):
+            batches = _whole_way(port, _batches(), folder / "batches")
+    print(f"{MESSAGES} readings of {SENSORS} sensors waiting in the broker")
+    print(f"bare paho consumer            {bare}")
     print(f"ingest, one reading a message {singles}")
     print(f"ingest, {PER_BATCH} readings a message  {batches} (readings)")
     print(f"ratio to the bare consumer    {bare.wall_s / singles.wall_s:.2f} on the wall, ", end="")
     print(f"{bare.cpu_s / singles.cpu_s:.2f} of CPU")
+
+
+if __name__ == "__main__":
+    main()
