@@ -53,8 +53,8 @@ def acknowledge(incident_id: IncidentId, by: By, data_dir: DataDir = None, json:
 def shelve(
     incident_id: IncidentId,
     by: By,
+    reason: Annotated[str, typer.Option(help="Why it can wait.")],
     hours: Annotated[float, typer.Option(min=0.01, max=24 * 30, help="For how long.")] = 8.0,
-    reason: Annotated[str, typer.Option(help="Why it can wait.")] = "",
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
