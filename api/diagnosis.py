@@ -6,9 +6,10 @@ import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from api import bootstrap
+from api.freshness import LATE_AFTER_CYCLES
+from api.readiness import BEAT_LIMIT_S
 from api.settings import Settings
 from twin.clock import SystemClock
 from twin.errors import TwinError, UnavailableError
@@ -72,12 +73,12 @@ def _readings(settings: Settings) -> str:
 
 
 def _broker(settings: Settings) -> str:
-    parts = urlsplit(bootstrap.broker_url(settings))
+    broker = bootstrap.mqtt_settings(settings, bootstrap.broker_url(settings))
     try:
-        with socket.create_connection((parts.hostname or "", parts.port or 1883), timeout=5):
-            return f"{parts.hostname}:{parts.port} answers"
+        with socket.create_connection((broker.host, broker.port), timeout=5):
+            return f"{broker.host}:{broker.port} answers"
     except OSError as error:
-        raise UnavailableError(f"{parts.hostname}:{parts.port} does not answer ({error}); is it running?") from error
+        raise UnavailableError(f"{broker.host}:{broker.port} does not answer ({error}); is it running?") from error
 
 
 def _models(settings: Settings) -> str:
@@ -107,9 +108,16 @@ def _roles(settings: Settings) -> str:
         beats = registry.beats()
     finally:
         registry.close()
-    bad = [f"{role}: {beat.detail}" for role, beat in beats.items() if not beat.ok]
-    if bad:
-        raise UnavailableError("; ".join(bad))
     if not beats:
         raise UnavailableError("no role has ever run here: h2twin serve")
+    limits_s = {"cycle": LATE_AFTER_CYCLES * settings.cycle_s}
+    bad = []
+    for role, beat in sorted(beats.items()):
+        age_s = (now - beat.at).total_seconds()
+        if age_s > limits_s.get(role, BEAT_LIMIT_S):
+            bad.append(f"{role}: no sign of life since {beat.at:%Y-%m-%d %H:%M:%S}Z; is `h2twin serve` running?")
+        elif not beat.ok:
+            bad.append(f"{role}: {beat.detail}")
+    if bad:
+        raise UnavailableError("; ".join(bad))
     return ", ".join(f"{role} {(now - beat.at).total_seconds():.0f} s ago" for role, beat in sorted(beats.items()))

@@ -54,6 +54,7 @@ def requeue(
     letter_ids: Annotated[list[int], typer.Argument(help="Ids of the letters.")],
     mqtt_url: Annotated[str | None, typer.Option("--mqtt-url", help="Broker [default: TWIN_MQTT_URL].")] = None,
     data_dir: DataDir = None,
+    json: Json = False,
 ) -> None:
     """Publish dead letters again, after their cause was mended; each is forgotten when the broker has it."""
     from api.bootstrap import offline, publisher
@@ -61,11 +62,17 @@ def requeue(
     with offline(data_dir, mqtt_url=mqtt_url) as here, publisher(here.settings) as publish:
         from ingest.letters import requeue as requeue_letter
 
+        came_back = []
         for letter_id in letter_ids:
             forgotten = requeue_letter(here.registry, publish, letter_id)
+            if not forgotten:
+                came_back.append(letter_id)
             here.audit("dead.requeue", str(letter_id))
-            came_back = f"published {letter_id}, but it came back as dead: its cause is still there"
-            say(f"requeued {letter_id}" if forgotten else came_back)
+            still_there = f"published {letter_id}, but it came back as dead: its cause is still there"
+            say(f"requeued {letter_id}" if forgotten else still_there)
+    if json:
+        gone = [letter_id for letter_id in letter_ids if letter_id not in came_back]
+        print_json({"requeued": gone, "came_back": came_back})
 
 
 def as_json(letter: DeadLetter) -> dict[str, Any]:

@@ -7,20 +7,18 @@ from typing import Annotated
 
 import typer
 
-from api.commands.options import Json, print_json, print_table
+from api.commands.options import Json, print_json, print_table, readable
 
 app = typer.Typer(help="Run the drainage model.", no_args_is_help=True)
 
-Model = Annotated[Path, typer.Option("--model", exists=True, dir_okay=False, help="SWMM 5.2 INP file.")]
-StateIn = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Begin with this saved state.")]
+Model = Annotated[Path, typer.Option("--model", callback=readable, help="SWMM 5.2 INP file.")]
+StateIn = Annotated[Path | None, typer.Option(callback=readable, help="Begin with this saved state.")]
 
 
 @app.command("run")
 def run(
     model: Model,
-    rain: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, help="CSV gage_id,observed_at,rain_mm,interval_s.")
-    ],
+    rain: Annotated[Path, typer.Option(callback=readable, help="CSV gage_id,observed_at,rain_mm,interval_s.")],
     state_in: StateIn = None,
     state_out: Annotated[Path | None, typer.Option(help="Write the state at the end here.")] = None,
     start: Annotated[str | None, typer.Option(help="ISO 8601 with zone [default: the rain's beginning].")] = None,
@@ -58,7 +56,7 @@ def run(
 @app.command("forecast")
 def forecast(
     model: Model,
-    ensemble: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Weather ensemble, internal JSON.")],
+    ensemble: Annotated[Path, typer.Option(callback=readable, help="Weather ensemble, internal JSON.")],
     state_in: StateIn = None,
     flood_threshold_m3: Annotated[float, typer.Option(min=0, help="From this volume on a member floods a node.")] = 1.0,
     json: Json = False,

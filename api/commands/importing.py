@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from api.commands.options import DataDir, Json, print_json
+from api.commands.options import DataDir, Json, print_json, readable
 
 KINDS = ("sensors", "customers", "network", "drainage", "readings", "weather")
 
 
 def import_file(
     kind: Annotated[str, typer.Argument(help=f"What the file holds: {', '.join(KINDS)}.")],
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    file: Annotated[Path, typer.Argument(callback=readable)],
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:

@@ -52,7 +52,9 @@ def list_keys(data_dir: DataDir = None, json: Json = False) -> None:
 
 
 @app.command("revoke")
-def revoke(key_id: Annotated[str, typer.Argument(help="The key's id.")], data_dir: DataDir = None) -> None:
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="The key's id.")], data_dir: DataDir = None, json: Json = False
+) -> None:
     """Revoke a key; it stays in the list."""
     from dataclasses import replace
 
@@ -63,6 +65,10 @@ def revoke(key_id: Annotated[str, typer.Argument(help="The key's id.")], data_di
         key = here.registry.key(key_id)
         if key is None:
             raise NotFoundError(f"no key {key_id!r}; `h2twin keys list` shows them")
-        here.registry.save_key(replace(key, revoked_at=here.clock.now()))
+        revoked = key if key.revoked_at else replace(key, revoked_at=here.clock.now())
+        here.registry.save_key(revoked)
         here.audit("keys.revoke", key_id)
-    typer.echo(f"Revoked {key_id}.")
+    if json:
+        print_json({"id": revoked.key_id, "revoked_at": revoked.revoked_at})
+    else:
+        typer.echo(f"Revoked {key_id}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -14,12 +15,26 @@ from typing import Annotated, Any
 import typer
 
 from twin.clock import format_time
+from twin.errors import InputError
 
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder of everything that is kept [default: TWIN_DATA_DIR or ./h2twin-data]."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+
+
+def readable(path: Path | None) -> Path | None:
+    """Insist that an input file can be read, before anything heavy is loaded (for Typer's `callback`).
+
+    Raises:
+        InputError: If it is not there, no file, or not ours to read.
+    """
+    if path is not None and not path.is_file():
+        raise InputError(f"there is no file {path}")
+    if path is not None and not os.access(path, os.R_OK):
+        raise InputError(f"{path} cannot be read: give this user the right to, or copy it")
+    return path
 
 
 def plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.commands.options import DataDir, Json, print_json
+from api.commands.options import DataDir, Json, print_json, readable, say
 
 
 def backup(
@@ -16,18 +16,22 @@ def backup(
     json: Json = False,
 ) -> None:
     """Write a consistent copy of the data folder; the service may go on."""
-    from api.backup import write_backup
-    from api.bootstrap import data_folder
+    from api.backup import kept_elsewhere, write_backup
+    from api.settings import load_settings
 
-    outcome = write_backup(data_folder(data_dir), file)
+    settings = load_settings(data_dir=data_dir)
+    outcome = write_backup(settings.data_dir, file)
+    elsewhere = kept_elsewhere(settings)
+    for part in elsewhere:
+        say(f"Not in this backup: {part}.")
     if json:
-        print_json(outcome)
+        print_json({**outcome, "not_included": elsewhere})
     else:
         typer.echo(f"Wrote {outcome['files']} files to {file} ({outcome['bytes'] / 1e6:.1f} MB).")
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The archive to read.")],
+    file: Annotated[Path, typer.Argument(callback=readable, help="The archive to read.")],
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.commands.options import Json, print_json, print_table
+from api.commands.options import Json, print_json, print_table, readable
 
 app = typer.Typer(help="Run the supply model.", no_args_is_help=True)
 
@@ -19,7 +19,7 @@ def _group() -> None:
 
 @app.command("run")
 def run(
-    network: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="EPANET INP file.")],
+    network: Annotated[Path, typer.Option(callback=readable, help="EPANET INP file.")],
     hours: Annotated[int, typer.Option(min=0, max=24 * 366, help="How long to run.")] = 24,
     json: Json = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.commands.options import DataDir, Json, plain, print_json, print_table
+from api.commands.options import DataDir, Json, plain, print_json, print_table, readable
 
 app = typer.Typer(help="Read weather forecasts.", no_args_is_help=True)
 
@@ -15,7 +15,7 @@ app = typer.Typer(help="Read weather forecasts.", no_args_is_help=True)
 @app.command("parse")
 def parse(
     provider: Annotated[str, typer.Option(help="open_meteo, met_norway, nws, ipma or file.")],
-    file: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The provider's answer as received.")],
+    file: Annotated[Path, typer.Option(callback=readable, help="The provider's answer as received.")],
     json: Json = False,
 ) -> None:
     """Read a provider's answer and show its rain per member and step (unknown steps stay unknown)."""
