@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime
-from heapq import merge
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ from api import bootstrap
 from api.roles import IngestRole
 from api.settings import Settings
 from twin.clock import ReplayClock
-from twin.cycle import CycleOutcome
+from twin.cycle import CycleOutcome, CycleRules
 from twin.errors import ConfigError, InputError
 from twin.forecasts import WeatherEnsemble
 from twin.network import NetworkKind
-from twin.ports import ReadingStore, Registry, WeatherArchive
+from twin.ports import Registry, WeatherArchive
 from twin.readings import Reading
-from twin.replay import Replay, steps_from_readings
+from twin.replay import Replay, steps_from_readings, when_known
 
 
 def relive(
@@ -33,15 +33,17 @@ def relive(
     speed: float | None,
     stop: threading.Event,
     on_turn: Callable[[CycleOutcome], None],
+    as_observed: bool = False,
 ) -> dict[str, Any]:
-    """Publish the stored readings of [start, end) to a broker of the replay's own and turn the cycle on them.
+    """Publish the readings that became known in (start, end] to a broker of the replay's own; turn the cycle on them.
 
-    Sensors, customers and models are copied, weather forecasts are taken as they were known then; the live folder is
-    only read.
+    Sensors, customers, models and what was known before `start` are copied, weather forecasts are taken as they were
+    known then; the live folder is only read. With `as_observed` every reading counts as known when it was observed:
+    for readings that were imported afterwards.
 
     Raises:
         ConfigError: If the replay's folder is the live one, or holds readings already.
-        InputError: If the period is empty or no reading lies in it.
+        InputError: If the period is empty or no reading became known in it.
     """
     if start >= end:
         raise InputError(f"the period from {start} to {end} is empty")
@@ -60,6 +62,9 @@ def relive(
         if memory.readings.stats().readings:
             raise ConfigError(f"{into} holds readings already; a replay wants an empty folder")
         _copy(live.registry, memory.registry)
+        past = _past(live, start, end, as_observed=as_observed)
+        before = [reading for reading in past if when_known(reading) <= start]
+        memory.readings.append(before)
         clock = ReplayClock(start)
         pool = stack.enter_context(bootstrap.engine_pool(apart))
         models = bootstrap.Models(memory.registry, pool)
@@ -75,11 +80,15 @@ def relive(
             turns.append(outcome)
             on_turn(outcome)
 
-        readings = _readings(live, start, end)
-        replay.play(steps_from_readings(readings, every_s=every_s, start=start), speed=speed, stop=stop, on_turn=turned)
-        if not replay.published:
-            raise InputError(f"no reading is stored from {start} to {end}")
+        steps = steps_from_readings(past[len(before) :], every_s=every_s, start=start)
+        replay.play(steps, speed=speed, stop=stop, on_turn=turned)
+        if not replay.published and not stop.is_set():
+            raise InputError(
+                f"no reading became known from {start} to {end}; readings that were imported later are relived with "
+                "--as-observed"
+            )
         return {
+            "readings_known_before": len(before),
             "readings_published": replay.published,
             "readings_stored": memory.readings.stats().readings,
             "dead_letters": memory.registry.count_dead_letters(),
@@ -127,7 +136,13 @@ def _copy(live: Registry, apart: Registry) -> None:
             apart.save_model_file(file)
 
 
-def _readings(live: bootstrap.Memory, start: datetime, end: datetime) -> Iterator[Reading]:
-    store: ReadingStore = live.readings
-    series = (store.between(sensor_id, start, end) for sensor_id in live.registry.sensors())
-    return merge(*series, key=lambda reading: reading.observed_at)
+def _past(live: bootstrap.Memory, start: datetime, end: datetime, *, as_observed: bool) -> list[Reading]:
+    """Return what was known by `end`, in the order in which it became known, back to what a first cycle looks at."""
+    first = start - timedelta(seconds=CycleRules().history_s)
+    known = [
+        replace(reading, available_at=reading.observed_at) if as_observed else reading
+        for sensor_id in live.registry.sensors()
+        for reading in live.readings.between(sensor_id, first, end)
+    ]
+    by_then = [reading for reading in known if when_known(reading) <= end]
+    return sorted(by_then, key=lambda reading: (when_known(reading), reading.observed_at))

@@ -116,13 +116,27 @@ class Replay:
             pause.wait(0.005)
 
 
-def steps_from_readings(readings: Iterable[Reading], *, every_s: float, start: datetime) -> Iterator[Step]:
-    """Group readings, in order of observed_at, into steps of `every_s` seconds after `start`; quiet steps are empty."""
+def when_known(reading: Reading) -> datetime:
+    """Return when a replay shows the reading: not before it was true, and not before it was known."""
+    return max(reading.observed_at, reading.available_at)
+
+
+def steps_from_readings(
+    readings: Iterable[Reading],
+    *,
+    every_s: float,
+    start: datetime,
+    moment: Callable[[Reading], datetime] = when_known,
+) -> Iterator[Step]:
+    """Group readings, in order of their `moment`, into steps of `every_s` seconds after `start`.
+
+    A reading that came late is shown late: what was decided then was decided without it. Quiet steps are empty.
+    """
     period = timedelta(seconds=every_s)
     at = start + period
     rows: list[Row] = []
     for reading in readings:
-        while reading.observed_at > at:
+        while moment(reading) > at:
             yield Step(at, tuple(rows))
             at, rows = at + period, []
         rows.append(Row(reading.sensor_id, reading.observed_at, reading.raw_value, reading.raw_unit))

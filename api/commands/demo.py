@@ -87,9 +87,15 @@ def replay(
     into: Annotated[Path | None, typer.Option(help="Folder of the replay [default: a temporary one].")] = None,
     every: Annotated[float, typer.Option(min=1, help="Seconds from one forecast to the next.")] = 3600.0,
     speed: Speed = "max",
+    as_observed: Annotated[
+        bool, typer.Option("--as-observed", help="Take readings as known when they were observed (imported history).")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Relive stored readings in a folder of their own; live data and customers stay untouched, all is an exercise."""
+    """Relive stored readings as they became known, in a folder of their own.
+
+    Live data and customers stay untouched, and all is an exercise.
+    """
     from api.logs import configure_logs
     from api.past import relive
     from api.settings import load_settings
@@ -111,6 +117,7 @@ def replay(
             speed=parse_speed(speed),
             stop=stop,
             on_turn=on_turn,
+            as_observed=as_observed,
         )
         if into is not None:
             say(f"The replay is kept in {folder}; look at it with --data-dir.")

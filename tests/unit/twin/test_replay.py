@@ -85,3 +85,12 @@ def test_steps_hold_every_reading_once_and_none_before_its_time(minutes: list[in
     for before, step in zip([START, *(s.at for s in steps)], steps, strict=False):
         assert step.at - before == timedelta(minutes=every)
         assert all(row.observed_at <= step.at for row in step.rows)
+
+
+def test_a_reading_that_came_late_is_shown_late_and_not_when_it_was_observed() -> None:
+    """Observed at 1 h, known at 3 h:  1h ... 2h ... 3h"""
+    hours = [START + timedelta(hours=i) for i in range(4)]
+    on_time = Reading("S", hours[1], hours[1], 1.0, "m", 1.0, "m")
+    late = Reading("T", hours[1], hours[3], 2.0, "m", 2.0, "m")
+    steps = steps_from_readings([on_time, late], every_s=3600, start=START)
+    assert [[row.sensor_id for row in step.rows] for step in steps] == [["S"], [], ["T"]]
