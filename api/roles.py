@@ -31,6 +31,8 @@ log = structlog.get_logger()
 
 BEAT_EVERY_S = 2.0
 LEASE = "cycle"
+LONGEST_LEASE_S, SHORTEST_LEASE_S = 30.0, 6.0
+"""So long after a process was killed another one takes over: three periods of the cycle, within these limits."""
 
 
 class IngestRole:
@@ -91,25 +93,43 @@ class IngestRole:
 
 
 class CycleRole:
-    """Turns the cycle at its period, under a lease: of several processes only one forecasts and tells."""
+    """Turns the cycle at its period, under a lease: of several processes only one forecasts and tells.
 
-    def __init__(self, make_cycle: Callable[[], Cycle], registry: Registry, clock: Clock, *, period_s: float) -> None:
+    The lease is short and prolonged all the time, during a turn too, so that another process soon takes over from one
+    that was killed.
+    """
+
+    def __init__(
+        self,
+        make_cycle: Callable[[], Cycle],
+        registry: Registry,
+        clock: Clock,
+        *,
+        period_s: float,
+    ) -> None:
         self._make_cycle = make_cycle
         self._registry = registry
         self._clock = clock
         self._period_s = period_s
+        self._lease_s = min(LONGEST_LEASE_S, max(SHORTEST_LEASE_S, 3 * period_s))
         self._holder = f"{socket.gethostname()}-{os.getpid()}"
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cycle", daemon=True)
+        self._holds_lease = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, name="cycle", daemon=True),
+            threading.Thread(target=self._keep_lease, name="cycle-lease", daemon=True),
+        ]
 
     def start(self) -> None:
-        """Begin to turn."""
-        self._thread.start()
+        """Begin to turn as soon as the lease is ours."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Let the present turn end, and give the lease back."""
         self._stop.set()
-        self._thread.join(30.0)
+        for thread in self._threads:
+            thread.join(30.0)
         try:
             self._registry.release_lease(LEASE, self._holder)
         except TwinError as error:
@@ -117,13 +137,13 @@ class CycleRole:
 
     def _run(self) -> None:
         cycle: Cycle | None = None
-        wait_s = 0.0
-        while not self._stop.wait(wait_s):
+        while not self._stop.is_set():
+            if not self._holds_lease.wait(0.2):
+                continue
             started = time.monotonic()
             try:
-                if self._holds_lease():
-                    cycle = cycle or self._make_cycle()
-                    cycle.turn()
+                cycle = cycle or self._make_cycle()
+                cycle.turn()
             except TwinError as error:
                 log.error("cycle failed", cause=str(error))
                 _leave(self._registry, Beat("cycle", self._clock.now(), ok=False, detail=str(error)))
@@ -131,11 +151,28 @@ class CycleRole:
                 log.exception("cycle failed unexpectedly")
                 detail = f"unexpected {type(error).__name__}: {error}"
                 _leave(self._registry, Beat("cycle", self._clock.now(), ok=False, detail=detail))
-            wait_s = max(0.0, self._period_s - (time.monotonic() - started))
+            self._stop.wait(max(0.0, self._period_s - (time.monotonic() - started)))
 
-    def _holds_lease(self) -> bool:
-        ttl_s = 3 * self._period_s
-        return self._registry.acquire_lease(LEASE, self._holder, ttl_s=ttl_s, now=self._clock.now())
+    def _keep_lease(self) -> None:
+        told = ""
+        while not self._stop.is_set():
+            finding = self._ask_for_lease()
+            if finding != told:
+                log.info("lease of the cycle", finding=finding, holder=self._holder)
+                told = finding
+            self._stop.wait(self._lease_s / 6)
+
+    def _ask_for_lease(self) -> str:
+        try:
+            held = self._registry.acquire_lease(LEASE, self._holder, ttl_s=self._lease_s, now=self._clock.now())
+        except TwinError as error:
+            self._holds_lease.clear()
+            return f"unknown: {error}"
+        if held:
+            self._holds_lease.set()
+            return "ours: this process forecasts"
+        self._holds_lease.clear()
+        return "another process forecasts; this one waits to take over"
 
 
 class WebRole:

@@ -24,11 +24,10 @@ def serve(
     mqtt_url: Annotated[str | None, typer.Option("--mqtt-url", help="Broker [default: TWIN_MQTT_URL].")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Run the service until Ctrl-C."""
-    import signal
-    import threading
+    """Run the service until Ctrl-C; a second one ends it at once."""
     from contextlib import ExitStack
 
+    from api.commands.demo import stop_on_signals
     from api.logs import configure_logs
     from api.settings import load_settings
     from twin.errors import ConfigError
@@ -37,14 +36,11 @@ def serve(
         raise ConfigError(f"unknown role {role!r}; roles are {', '.join(ROLES)}")
     settings = load_settings(data_dir=data_dir, mqtt_url=mqtt_url)
     configure_logs(settings.log_level)
-    end = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: end.set())
+    end = stop_on_signals()
     with ExitStack() as stack:
         _start(role, settings, host, port, stack)
         say(f"h2twin is running ({role}); data in {settings.data_dir}. Ctrl-C ends it.")
         end.wait()
-        say("stopping …")
 
 
 def _start(role: str, settings: Settings, host: str, port: int, stack: ExitStack) -> None:
