@@ -39,7 +39,6 @@ class CommandLine:
             patch.delenv(name)
         patch.setenv("TWIN_DATA_DIR", str(self.data_dir))
         patch.setenv("TWIN_WORKERS", "1")
-        patch.setenv("COLUMNS", "200")
 
     def set(self, name: str, value: str) -> None:
         """Set an environment variable for the rest of the test."""

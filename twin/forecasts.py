@@ -234,7 +234,7 @@ class DrainageState:
     valid_at: datetime
     content: bytes
     available_at: datetime | None = None
-    """When the state was made: rain that became known later is not in it. None while it is not kept."""
+    """The arrival of the newest rain reading in it: rain that arrived later is not in it. None while it is not kept."""
     continuity_error_pct: float | None = None
     rain_mm: float = 0.0
     cold: bool = False

@@ -136,9 +136,12 @@ def kpis(
     if json:
         print_json({"items": plain(report), "from": since, "to": until})
         return
-    rows = [(k.kpi_id.replace("_", " "), k.subject, k.value, k.unit, _percent(k.coverage), k.remark) for k in report]
+    of_all = [k for k in report if not k.subject.startswith("sensor:")]
+    rows = [(k.kpi_id.replace("_", " "), k.subject, k.value, k.unit, _percent(k.coverage), k.remark) for k in of_all]
     columns = ("KPI", "of", "value", "unit", "coverage", "remark")
     print_table(f"KPIs from {since:%Y-%m-%d %H:%M}Z to {until:%Y-%m-%d %H:%M}Z", columns, rows, empty="No KPIs.")
+    if len(of_all) < len(report):
+        say(f"{len(report) - len(of_all)} figures of single sensors are shown with --json.")
 
 
 def _percent(share: float | None) -> str:

@@ -24,6 +24,10 @@ DataDir = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 
 
+PIPED_WIDTH = 200
+"""Characters in a line of a table that goes to a file or a pipe."""
+
+
 def readable(path: Path | None) -> Path | None:
     """Insist that an input file can be read, before anything heavy is loaded (for Typer's `callback`).
 
@@ -66,17 +70,19 @@ def say(text: str) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
-    """Print rows for a person, or the sentence that says that there are none."""
+    """Print rows for a person, or the sentence that says that there are none. Nothing is cut off: ids are copied."""
     if not rows:
         typer.echo(empty)
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table)
 
 
 def _cell(value: object) -> str:

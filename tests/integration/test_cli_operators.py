@@ -187,6 +187,13 @@ def test_kpis_of_an_empty_installation_are_unknown_and_not_perfect(h2twin: Comma
     assert h2twin("kpis").code == 0
 
 
+def test_an_id_is_never_cut_off_in_a_table(h2twin: CommandLine) -> None:
+    long_id = "outage_predicted-20260301T120000Z-0123456789"
+    with _registry(h2twin) as registry:
+        registry.save_incidents([an_incident(long_id)])
+    assert long_id in h2twin("incidents", "list").out
+
+
 def test_doctor_says_what_is_wrong_and_what_to_do(h2twin: CommandLine) -> None:
     answer = h2twin("doctor", "--json")
     assert answer.code == 4
