@@ -42,6 +42,8 @@ def parse_met_norway_steps(body: bytes) -> ParsedForecast:
         (moment(row.get("time"), f"timeseries[{i}].time"), mapping(row.get("data"), f"timeseries[{i}].data"))
         for i, row in enumerate(_timeseries(properties))
     ]
+    if not rows:
+        raise InputError("properties.timeseries is empty")
     rows.sort(key=lambda row: row[0])
     following = [row[0] for row in rows[1:]] + [None]
     steps = [_step(start, row, until) for (start, row), until in zip(rows, following, strict=True)]

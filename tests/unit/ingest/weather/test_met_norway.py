@@ -97,6 +97,7 @@ def test_an_hour_without_an_amount_is_unknown():
         pytest.param(a_body(a_row("2026-01-01T00:00:00", one=rain(1))), "no zone", id="naive time"),
         pytest.param(a_body(a_row("2026-01-01T00:00:00Z", one=rain(-1))), "negative", id="negative"),
         pytest.param(a_body(*[a_row("2026-01-01T00:00:00Z", one=rain(1))] * 2), "overlaps", id="the same hour twice"),
+        pytest.param(a_body(), "empty", id="no steps"),
         pytest.param(b"{}", "properties", id="another body"),
         pytest.param(b'{"properties": {"meta": {}}}', "units", id="no units"),
     ],
