@@ -209,6 +209,13 @@ class Models:
         model = self.supply() if kind is NetworkKind.SUPPLY else self.drainage()
         return model.network if model else None
 
+    def districts_in_use(self) -> Mapping[str, str]:
+        """Return the district of each supply node of the model loaded last; none before one could be read."""
+        try:
+            return self._supply[1].network.district_of_node if self._supply else {}
+        except (InputError, ModelError):
+            return {}
+
 
 # ----------------------------------------------------------------------------------------------------- weather
 
@@ -294,7 +301,7 @@ def make_cycle(
         clock=clock,
         readings=memory.readings,
         registry=memory.registry,
-        noticeboard=make_noticeboard(settings, memory.registry, clock, exercise=exercise, districts=_districts(models)),
+        noticeboard=make_noticeboard(settings, memory.registry, clock, exercise=exercise, districts=_Districts(models)),
         models=models,
         weather=weather,
         rules=CycleRules(
@@ -307,13 +314,20 @@ def make_cycle(
     )
 
 
-def _districts(models: Models) -> Mapping[str, str]:
-    """Return the district of each supply node; none where the model cannot be read (the cycle says why)."""
-    try:
-        network = models.network(NetworkKind.SUPPLY)
-    except (InputError, ModelError):
-        return {}
-    return network.district_of_node if network else {}
+class _Districts(Mapping[str, str]):
+    """The district of each supply node, of the model that the present turn uses: models are imported while we run."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def __getitem__(self, node_id: str) -> str:
+        return self._models.districts_in_use()[node_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models.districts_in_use())
+
+    def __len__(self) -> int:
+        return len(self._models.districts_in_use())
 
 
 def make_services(

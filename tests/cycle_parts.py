@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from typing import Any
 from twin.clock import ReplayClock
 from twin.cycle import Cycle, CycleOutcome, CycleRules
 from twin.detection import Detector
+from twin.errors import InputError
 from twin.forecasts import (
     DrainageForecast,
     DrainageState,
@@ -54,10 +55,13 @@ class FakeSupply:
     outages: tuple[PredictedOutage, ...] = ()
     failure: Exception | None = None
     requests: list[SupplyRequest] = field(default_factory=list)
+    meanwhile: Callable[[], None] | None = None
     network: Network = EMPTY
 
     def run(self, request: SupplyRequest) -> SupplyForecast:
         self.requests.append(request)
+        if self.meanwhile is not None:
+            self.meanwhile()
         if self.failure is not None:
             raise self.failure
         valid_at = (request.issued_at, request.issued_at + HOUR)
@@ -152,9 +156,13 @@ class FakeWeather:
 
 
 class PlainWriter:
-    """Writes the least that a notice may say."""
+    """Writes the least that a notice may say, or refuses with what it is told to."""
+
+    failure: InputError | None = None
 
     def write(self, incident: Incident, *, notice: object, to: NoticeState) -> Mapping[str, NoticeText]:
+        if self.failure is not None:
+            raise self.failure
         return {"en": NoticeText("headline", incident.cause, "instruction")}
 
 
@@ -182,13 +190,14 @@ class Town:
     weather: FakeWeather
     models: FakeModels
     rules: CycleRules
+    writer: PlainWriter = field(default_factory=PlainWriter)
 
     def __post_init__(self) -> None:
         self.cycle = self.new_cycle()
 
     def new_cycle(self, **changes: Any) -> Cycle:
         """Return a cycle as after a restart."""
-        board = Noticeboard(self.registry, writer=PlainWriter(), clock=self.clock, status=NoticeStatus.EXERCISE)
+        board = Noticeboard(self.registry, writer=self.writer, clock=self.clock, status=NoticeStatus.EXERCISE)
         parts: dict[str, Any] = {
             "clock": self.clock, "readings": self.readings, "registry": self.registry, "noticeboard": board,
             "models": self.models, "weather": self.weather, "rules": self.rules, "detector": Detector(),

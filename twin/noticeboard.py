@@ -74,7 +74,7 @@ class Noticeboard:
         self._clock = clock
         self._status = status
         self._auto_publish = auto_publish
-        self._districts = districts or {}
+        self._districts = {} if districts is None else districts
         self._proof = proof
 
     # --------------------------------------------------------------------------------------------- following

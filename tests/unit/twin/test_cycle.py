@@ -112,6 +112,31 @@ def test_nothing_is_decided_while_a_store_is_away(tmp_path: Path, away: str) -> 
         assert all(incident.updated_at == T0 for incident in after.registry.incidents().items)
 
 
+def test_a_registry_that_goes_away_in_a_turn_costs_that_turn_and_nothing_more(tmp_path: Path) -> None:
+    with a_town(tmp_path, a_level()) as town:
+        town.supply.outages, town.supply.meanwhile = (an_outage(),), town.registry.close
+        with pytest.raises(UnavailableError):
+            town.turn(0)
+    with a_town(tmp_path) as again:
+        assert again.registry.count_incidents() == {}
+        again.supply.outages = (an_outage(),)
+        again.turn(0.5)
+        assert again.registry.count_incidents()["outage_predicted"] == 1
+        assert len(again.registry.notices().items) == 1
+
+
+def test_a_notice_that_cannot_be_written_is_told_and_written_when_it_can(town: Town) -> None:
+    town.supply.outages = (an_outage(),)
+    town.writer.failure = InputError("the headline is empty")
+    outcome = town.turn(0)
+    assert not outcome.ok
+    assert "the headline is empty" in town.registry.beats()["cycle"].detail
+    assert town.registry.count_incidents()["outage_predicted"] == 1, "the incident stands all the same"
+    town.writer.failure = None
+    assert town.turn(1).ok
+    assert len(town.registry.notices().items) == 1
+
+
 def test_a_weather_source_that_is_away_costs_the_drainage_run_only(town: Town) -> None:
     town.weather.failure = UnavailableError("no answer within 10 s")
     outcome = town.turn(0)
