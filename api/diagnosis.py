@@ -44,6 +44,8 @@ def _look(name: str, question: Callable[[], str]) -> Check:
         return Check(name, ok=True, detail=question())
     except (TwinError, OSError) as error:
         return Check(name, ok=False, detail=str(error))
+    except Exception as error:  # a patient that surprises the doctor is a finding too
+        return Check(name, ok=False, detail=f"unexpected {type(error).__name__}: {error}")
 
 
 def _disk(settings: Settings) -> str:

@@ -21,7 +21,7 @@ from api import bootstrap
 from api.settings import Settings
 from twin.clock import Clock
 from twin.errors import ConflictError, TwinError
-from twin.ports import Beat, Registry
+from twin.ports import Beat, ReadingStore, Registry
 
 if TYPE_CHECKING:
     from ingest.mqtt import MqttIngester
@@ -30,9 +30,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 BEAT_EVERY_S = 2.0
+CHECK_STORE_EVERY_S = 10.0
 LEASE = "cycle"
 LONGEST_LEASE_S, SHORTEST_LEASE_S = 30.0, 6.0
 """So long after a process was killed another one takes over: three periods of the cycle, within these limits."""
+SHORTEST_HANG_S = 900.0
+"""A turn that takes longer (and longer than ten periods) hangs: its process lets the lease run out."""
 
 
 class IngestRole:
@@ -84,12 +87,38 @@ class IngestRole:
 
     def _beat(self) -> None:
         assert self.ingester is not None
+        store = _StoreWatch(self._memory.readings)
         while not self._stop.wait(BEAT_EVERY_S):
             state = self.ingester.state()
-            ok = state.connected and not state.paused_because
-            detail = state.paused_because or ("" if state.connected else "the broker is away")
+            away = "" if state.connected else "the broker is away"
+            troubles = [trouble for trouble in (state.paused_because, away, store.trouble()) if trouble]
             numbers = {name: float(v) for name, v in asdict(state).items() if isinstance(v, (int, float))}
-            _leave(self._memory.registry, Beat("ingest", self._clock.now(), ok, detail, numbers))
+            beat = Beat("ingest", self._clock.now(), not troubles, "; ".join(troubles), {**numbers, **store.figures})
+            _leave(self._memory.registry, beat)
+
+
+class _StoreWatch:
+    """Looks after the readings' store from where its spool is: only the ingester sees what waits in it."""
+
+    def __init__(self, store: ReadingStore) -> None:
+        self._store = store
+        self._looked_at = 0.0
+        self._trouble = ""
+        self.figures: dict[str, float] = {}
+
+    def trouble(self) -> str:
+        """Return what is wrong with the store, looked at no more often than every `CHECK_STORE_EVERY_S`."""
+        if time.monotonic() - self._looked_at < CHECK_STORE_EVERY_S:
+            return self._trouble
+        self._looked_at = time.monotonic()
+        try:
+            self._store.check()
+            stats = self._store.stats()
+            self.figures = {"spool_pending": stats.pending, "spool_quarantined": stats.quarantined}
+            self._trouble = ""
+        except TwinError as error:
+            self._trouble = f"readings: {error}"
+        return self._trouble
 
 
 class CycleRole:
@@ -115,6 +144,8 @@ class CycleRole:
         self._holder = f"{socket.gethostname()}-{os.getpid()}"
         self._stop = threading.Event()
         self._holds_lease = threading.Event()
+        self._turning_since: float | None = None
+        self._longest_turn_s = max(SHORTEST_HANG_S, 10 * period_s)
         self._threads = [
             threading.Thread(target=self._run, name="cycle", daemon=True),
             threading.Thread(target=self._keep_lease, name="cycle-lease", daemon=True),
@@ -142,6 +173,7 @@ class CycleRole:
                 continue
             started = time.monotonic()
             try:
+                self._turning_since = started
                 cycle = cycle or self._make_cycle()
                 cycle.turn()
             except TwinError as error:
@@ -151,6 +183,8 @@ class CycleRole:
                 log.exception("cycle failed unexpectedly")
                 detail = f"unexpected {type(error).__name__}: {error}"
                 _leave(self._registry, Beat("cycle", self._clock.now(), ok=False, detail=detail))
+            finally:
+                self._turning_since = None
             self._stop.wait(max(0.0, self._period_s - (time.monotonic() - started)))
 
     def _keep_lease(self) -> None:
@@ -163,6 +197,9 @@ class CycleRole:
             self._stop.wait(self._lease_s / 6)
 
     def _ask_for_lease(self) -> str:
+        since = self._turning_since
+        if since is not None and time.monotonic() - since > self._longest_turn_s:
+            return f"not prolonged: a turn has been hanging for more than {self._longest_turn_s:.0f} s"
         try:
             held = self._registry.acquire_lease(LEASE, self._holder, ttl_s=self._lease_s, now=self._clock.now())
         except TwinError as error:
@@ -205,9 +242,10 @@ class WebRole:
             threading.Event().wait(0.01)
 
     def stop(self) -> None:
-        """Finish the requests under way and end."""
+        """Finish the requests under way and end; harmless before the start, and when done twice."""
         self._server.should_exit = True
-        self._thread.join(10.0)
+        if self._thread.ident is not None:
+            self._thread.join(10.0)
         self._socket.close()
 
 
@@ -222,7 +260,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(256)
     except OSError as error:
         listener.close()
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from error
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host"
+        ) from error
     return listener
 
 

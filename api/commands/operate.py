@@ -52,6 +52,13 @@ def _start(role: str, settings: Settings, host: str, port: int, stack: ExitStack
     stack.callback(memory.close)
     pool = stack.enter_context(bootstrap.engine_pool(settings))
     models = bootstrap.Models(memory.registry, pool)
+    web = None
+    if role in ("all", "api"):  # the port first: a taken one must not be found out when forecasts are under way
+        from api.app import create_app
+
+        services = bootstrap.make_services(settings, memory, models, clock, exercise=False)
+        web = roles.WebRole(create_app(services), host, port)
+        stack.callback(web.stop)
     if role in ("all", "ingest"):
         ingest = roles.IngestRole(settings, memory, clock)
         stack.callback(ingest.stop)
@@ -67,11 +74,7 @@ def _start(role: str, settings: Settings, host: str, port: int, stack: ExitStack
         )
         stack.callback(cycle.stop)
         cycle.start()
-    if role in ("all", "api"):
-        from api.app import create_app
-
-        services = bootstrap.make_services(settings, memory, models, clock, exercise=False)
-        web = roles.WebRole(create_app(services), host, port)
+    if web is not None:
         stack.callback(web.stop)
         web.start()
         say(f"Address: {web.address}")

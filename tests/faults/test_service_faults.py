@@ -160,6 +160,7 @@ def test_a_taken_port_is_a_configuration_error_that_names_it(tmp_path: Path, whi
     assert port in last
     assert "choose another" in last
     assert "Traceback" not in twin.said
+    assert "this process forecasts" not in twin.said
 
 
 # ----------------------------------------------------------------------------------------------------- disk

@@ -206,6 +206,18 @@ def test_doctor_says_what_is_wrong_and_what_to_do(h2twin: CommandLine) -> None:
     assert "not well" in h2twin("doctor").err
 
 
+def test_one_broken_part_does_not_keep_the_doctor_from_the_others(h2twin: CommandLine) -> None:
+    h2twin.data_dir.mkdir(mode=0o700)
+    (h2twin.data_dir / "readings.db").write_bytes(b"no database at all " * 100)
+    h2twin.set("TWIN_MQTT_URL", "http://127.0.0.1:1883")
+    found = {check["name"]: check for check in h2twin("doctor", "--json").json["checks"]}
+    assert not found["readings"]["ok"]
+    assert "readings.db" in found["readings"]["detail"]
+    assert not found["broker"]["ok"]
+    assert found["registry"]["ok"]
+    assert found["engines"]["ok"]
+
+
 def test_a_role_that_has_stopped_is_no_good_news(h2twin: CommandLine) -> None:
 
     with _registry(h2twin) as registry:
