@@ -56,6 +56,7 @@ class FakeSupply:
     failure: Exception | None = None
     requests: list[SupplyRequest] = field(default_factory=list)
     meanwhile: Callable[[], None] | None = None
+    demand_m3: float = 100.0
     network: Network = EMPTY
 
     def run(self, request: SupplyRequest) -> SupplyForecast:
@@ -66,7 +67,9 @@ class FakeSupply:
             raise self.failure
         valid_at = (request.issued_at, request.issued_at + HOUR)
         basis = Provenance("net", "ab" * 32, "fake engine")
-        return SupplyForecast(request.run_id, request.issued_at, valid_at, basis, 10.0, self.outages)
+        return SupplyForecast(
+            request.run_id, request.issued_at, valid_at, basis, 10.0, self.outages, demand_m3=self.demand_m3
+        )
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class FakeDrainage:
     probability: float = 0.0
     failure: Exception | None = None
     status: RunStatus = RunStatus.OK
+    rung: Rung = Rung.ENSEMBLE
     state_key: str = "key-1"
     model_id: str = "sewers"
     network: Network = EMPTY
@@ -129,7 +133,7 @@ class FakeDrainage:
             raise self.failure
         self.forecasts.append((state, ensemble))
         flood = NodeFlood("M7", self.probability, hour(3), 0.1, 0.4, 10.0, 40.0)
-        basis = Provenance(self.model_id, "cd" * 32, "fake engine")
+        basis = Provenance(self.model_id, "cd" * 32, "fake engine", weather_rung=self.rung)
         end = state.valid_at + timedelta(seconds=horizon_s)
         return DrainageForecast(run_id, state.valid_at, state.valid_at, end, self.status, basis, (flood,), ("0",))
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from twin.errors import InputError, ModelError, UnavailableError
-from twin.forecasts import DrainageState, RunKind, RunStatus
+from twin.forecasts import DrainageState, Rung, RunKind, RunStatus
 from twin.incidents import IncidentKind
 from twin.readings import Kind, Quality, Reading
 
@@ -88,6 +88,28 @@ def test_incidents_of_a_drainage_model_without_an_answer_stay_as_they_are(town: 
     for turn in range(1, 6):
         town.turn(turn / 12)
     assert [i for i in town.registry.open_incidents() if i.kind is IncidentKind.FLOOD_PREDICTED] == [opened]
+
+
+def test_climatology_neither_opens_nor_closes_a_flood(town: Town) -> None:
+    town.drainage.probability, town.drainage.rung = 0.9, Rung.CLIMATOLOGY
+    for turn in range(3):
+        town.turn(turn / 12)
+    assert town.registry.count_incidents().get("flood_predicted", 0) == 0
+    town.drainage.rung = Rung.ENSEMBLE
+    town.turn(0.5)
+    town.drainage.probability, town.drainage.rung = 0.0, Rung.CLIMATOLOGY
+    for turn in range(7, 12):
+        town.turn(turn / 12)
+    assert [i.kind for i in town.registry.open_incidents()] == [IncidentKind.FLOOD_PREDICTED]
+
+
+def test_a_forecast_that_cannot_be_kept_is_a_failed_run_and_opens_nothing(town: Town) -> None:
+    town.supply.demand_m3, town.supply.outages = float("nan"), (an_outage(),)
+    outcome = town.turn(0)
+    assert {run.kind: run.status for run in outcome.runs}[RunKind.SUPPLY] is RunStatus.FAILED
+    assert town.registry.count_incidents() == {}
+    assert town.registry.latest_run(RunKind.SUPPLY, good_only=True) is None
+    assert not town.registry.beats()["cycle"].ok
 
 
 def test_a_model_that_is_not_imported_has_no_run(town: Town) -> None:
