@@ -9,9 +9,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
 
 from api.services import Services
 from api.settings import Settings, load_settings
@@ -62,6 +65,34 @@ def make_private(folder: Path) -> Path:
     except OSError as error:
         raise ConfigError(f"cannot use {folder} as the data folder: {error}") from error
     return folder
+
+
+EXERCISE_FILE = "EXERCISE"
+"""Marks a data folder whose content is a demo or a replay: nothing in it is real, and no service starts on it."""
+
+
+def apart(settings: Settings, folder: Path, *, mqtt_url: str | None = None) -> Settings:
+    """Return settings for an exercise in a folder of its own, which no setting can connect with the live stores.
+
+    Raises:
+        ConfigError: If the folder holds live data or cannot be made.
+    """
+    if not is_exercise(folder) and any(folder.glob("*.db")):
+        raise ConfigError(f"{folder} holds live data; an exercise needs a folder of its own")
+    (make_private(folder) / EXERCISE_FILE).touch()
+    own = {"data_dir": folder, "mqtt_port": 0, "influx_url": None, "database_url": None}
+    return settings.model_copy(update={**own, "mqtt_url": SecretStr(mqtt_url) if mqtt_url else None})
+
+
+def is_exercise(folder: Path) -> bool:
+    """Whether the data folder holds a demo or a replay."""
+    return (folder / EXERCISE_FILE).exists()
+
+
+def refuse_exercise(settings: Settings) -> None:
+    """Raise ConfigError if the data folder holds an exercise: a service must not go on where a demo ended."""
+    if is_exercise(settings.data_dir):
+        raise ConfigError(f"{settings.data_dir} holds a demo or a replay; serve from another --data-dir")
 
 
 def open_registry(settings: Settings) -> Registry:
@@ -162,26 +193,33 @@ def engine_pool(settings: Settings, *, workers: int | None = None) -> Iterator[E
         yield pool
 
 
-def load_supply_model(file: ModelFile, pool: EnginePool, sensors: Sequence[Sensor] = ()) -> SupplyModel:
-    """Make a supply model of an imported INP; its districts are what the flow `sensors` enclose."""
+def load_supply_model(
+    file: ModelFile, pool: EnginePool, *, sensors: Sequence[Sensor] = (), zone: tzinfo = UTC
+) -> SupplyModel:
+    """Make a supply model of an imported INP.
+
+    Its districts are what the flow `sensors` enclose; its clock and daily patterns are of `zone`.
+    """
     from models.supply.model import EpanetSupply
 
-    return EpanetSupply(file.content, pool, model_id=file.name, sensors=sensors)
+    limit_s = pool.time_limit_s
+    return EpanetSupply(file.content, pool, model_id=file.name, time_limit_s=limit_s, sensors=sensors, zone=zone)
 
 
 def load_drainage_model(file: ModelFile, pool: EnginePool) -> DrainageModel:
     """Make a drainage model of an imported INP."""
     from models.drainage.model import SwmmDrainage
 
-    return SwmmDrainage(file.content, pool, model_id=file.name)
+    return SwmmDrainage(file.content, pool, model_id=file.name, time_limit_s=pool.time_limit_s)
 
 
 class Models:
     """The models in use; a newly imported file is taken up by the next cycle."""
 
-    def __init__(self, registry: Registry, pool: EnginePool) -> None:
+    def __init__(self, registry: Registry, pool: EnginePool, *, zone: tzinfo = UTC) -> None:
         self._registry = registry
         self._pool = pool
+        self._zone = zone
         self._supply: tuple[tuple[str, tuple[Sensor, ...]], SupplyModel] | None = None
         self._drainage: tuple[str, DrainageModel] | None = None
 
@@ -192,8 +230,11 @@ class Models:
             return None
         sensors = tuple(self._registry.sensors().values())
         if self._supply is None or self._supply[0] != (file.sha256, sensors):
-            self._supply = ((file.sha256, sensors), load_supply_model(file, self._pool, sensors))
+            self._supply = ((file.sha256, sensors), self._load_supply(file, sensors))
         return self._supply[1]
+
+    def _load_supply(self, file: ModelFile, sensors: Sequence[Sensor]) -> SupplyModel:
+        return load_supply_model(file, self._pool, sensors=sensors, zone=self._zone)
 
     def drainage(self) -> DrainageModel | None:
         """Return the drainage model, or None while none is imported."""

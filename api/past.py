@@ -16,11 +16,14 @@ from api.settings import Settings
 from twin.clock import ReplayClock
 from twin.cycle import CycleOutcome, CycleRules
 from twin.errors import ConfigError, InputError
-from twin.forecasts import WeatherEnsemble
+from twin.forecasts import Rung, WeatherEnsemble
 from twin.network import NetworkKind
 from twin.ports import Registry, WeatherArchive
 from twin.readings import Reading
 from twin.replay import Replay, steps_from_readings, when_known
+
+FRESH_WEATHER = timedelta(hours=7)
+"""Providers issue a forecast at least every six hours; one that is older was the last good one already."""
 
 
 def relive(
@@ -49,11 +52,7 @@ def relive(
         raise InputError(f"the period from {start} to {end} is empty")
     if into.resolve() == settings.data_dir.resolve():
         raise ConfigError("a replay needs a folder of its own; name another one with --into")
-    apart = settings.model_copy(
-        update={
-            "data_dir": into, "mqtt_url": None, "mqtt_port": 0, "influx_url": None, "database_url": None,
-        }
-    )  # fmt: skip
+    apart = bootstrap.apart(settings, into)
     with ExitStack() as stack:
         live = bootstrap.open_memory(settings)
         stack.callback(live.close)
@@ -67,7 +66,7 @@ def relive(
         memory.readings.append(before)
         clock = ReplayClock(start)
         pool = stack.enter_context(bootstrap.engine_pool(apart))
-        models = bootstrap.Models(memory.registry, pool)
+        models = bootstrap.Models(memory.registry, pool, zone=apart.model_zone)
         ingest = IngestRole(apart, memory, clock)
         stack.callback(ingest.stop)
         ingest.start()
@@ -99,7 +98,11 @@ def relive(
 
 
 class _WeatherAsKnown:
-    """The forecasts that had been got hold of by the moment asked for, on the rung they stood on then."""
+    """The forecasts that had been got hold of by the moment asked for.
+
+    One that was older than a few hours then stands on the rung `last_good`, as it did; after its end there is only
+    climatology.
+    """
 
     name = "weather as known"
 
@@ -110,7 +113,9 @@ class _WeatherAsKnown:
         from ingest.weather.climatology import Climatology
 
         known = self._archive.latest_weather(known_at=now)
-        return known if known is not None and known.valid_to > now else Climatology().fetch(now=now)
+        if known is None or known.valid_to <= now:
+            return Climatology().fetch(now=now)
+        return known if now - known.available_at <= FRESH_WEATHER else replace(known, rung=Rung.LAST_GOOD)
 
 
 def _replay(stack: ExitStack, ingest: IngestRole, clock: ReplayClock, cycle: Any) -> Replay:

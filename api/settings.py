@@ -30,6 +30,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(Path("h2twin-data"), description="Folder of everything that is kept.")
     timezone: str = Field("Europe/Lisbon", description="Zone of the times shown to people.")
+    model_timezone: str = Field("UTC", description="Zone of the supply model's clock and daily patterns.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
 
     mqtt_url: SecretStr | None = Field(
@@ -81,7 +82,7 @@ class Settings(BaseSettings):
     def _split_kinds(cls, value: object) -> object:
         return frozenset(filter(None, value.split(","))) if isinstance(value, str) else value
 
-    @field_validator("timezone")
+    @field_validator("timezone", "model_timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
         try:
@@ -89,6 +90,11 @@ class Settings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{value!r} is not a zone of the IANA database, such as Europe/Lisbon") from error
         return value
+
+    @property
+    def model_zone(self) -> ZoneInfo:
+        """The zone of the supply model's clock."""
+        return ZoneInfo(self.model_timezone)
 
     @property
     def zone(self) -> ZoneInfo:

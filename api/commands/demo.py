@@ -20,17 +20,17 @@ from api.commands.options import DataDir, Json, print_json, say
 if TYPE_CHECKING:
     from twin.cycle import CycleOutcome
 
-HORIZON_H = 12.0
-"""Hours that the demo's flood forecast looks ahead: as far as a small machine can at full speed, 72 times."""
-
 Speed = Annotated[str, typer.Option(help="Times as fast as it was, or max.")]
 
 
 def demo(
-    speed: Speed = "600",
+    speed: Annotated[
+        str | None, typer.Option(help="Times as fast as it was, or max [default: 600; max with --once].")
+    ] = None,
     hours: Annotated[int, typer.Option(min=1, max=24 * 60, help="Hours to relive.")] = 72,
     event: Annotated[str, typer.Option(help="What goes wrong beyond the record: pump-trip or none.")] = "pump-trip",
     members: Annotated[int, typer.Option(min=3, max=200, help="Members of each weather ensemble.")] = 10,
+    horizon_hours: Annotated[float, typer.Option(min=1, max=72, help="Look-ahead of the flood forecasts.")] = 12.0,
     start: Annotated[str | None, typer.Option(help="First hour (ISO 8601 with zone).")] = None,
     once: Annotated[bool, typer.Option("--once", help="End after the last hour instead of serving on.")] = False,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port [default: 8000, or a free one].")] = None,
@@ -39,6 +39,7 @@ def demo(
     json: Json = False,
 ) -> None:
     """Watch the whole service at work on C-Town: published readings, real weather, predicted outages and floods."""
+    from api.bootstrap import apart
     from api.demo import Demo, DemoPlan, event_line, summary_lines
     from api.logs import configure_logs
     from api.settings import load_settings
@@ -47,7 +48,7 @@ def demo(
 
     plan = DemoPlan(
         hours=hours,
-        speed=parse_speed("max" if once and speed == "600" else speed),
+        speed=parse_speed(speed or ("max" if once else "600")),
         event=event,
         members=members,
         start=parse_time(start) if start else period.START,
@@ -55,7 +56,7 @@ def demo(
     )
     stop = stop_on_signals()
     with _data_folder(data_dir) as folder:
-        settings = load_settings(data_dir=folder, mqtt_url=mqtt_url, mqtt_port=0, drainage_horizon_h=HORIZON_H)
+        settings = apart(load_settings(drainage_horizon_h=horizon_hours), folder, mqtt_url=mqtt_url)
         configure_logs("error" if settings.log_level == "info" else settings.log_level)
         say(f"Data: {folder}")
         with Demo(settings, plan, say=say) as running:

@@ -27,6 +27,7 @@ def serve(
     """Run the service until Ctrl-C; a second one ends it at once."""
     from contextlib import ExitStack
 
+    from api.bootstrap import refuse_exercise
     from api.commands.demo import stop_on_signals
     from api.logs import configure_logs
     from api.settings import load_settings
@@ -35,6 +36,7 @@ def serve(
     if role not in ROLES:
         raise ConfigError(f"unknown role {role!r}; roles are {', '.join(ROLES)}")
     settings = load_settings(data_dir=data_dir, mqtt_url=mqtt_url)
+    refuse_exercise(settings)
     configure_logs(settings.log_level)
     end = stop_on_signals()
     with ExitStack() as stack:
@@ -51,7 +53,7 @@ def _start(role: str, settings: Settings, host: str, port: int, stack: ExitStack
     memory = bootstrap.open_memory(settings)
     stack.callback(memory.close)
     pool = stack.enter_context(bootstrap.engine_pool(settings))
-    models = bootstrap.Models(memory.registry, pool)
+    models = bootstrap.Models(memory.registry, pool, zone=settings.model_zone)
     web = None
     if role in ("all", "api"):  # the port first: a taken one must not be found out when forecasts are under way
         from api.app import create_app
@@ -107,22 +109,24 @@ def doctor(data_dir: DataDir = None, json: Json = False) -> None:
 
 
 def kpis(
-    days: Annotated[float, typer.Option(min=0.01, max=366, help="Period, ending at the newest forecast.")] = 1.0,
+    days: Annotated[float, typer.Option(min=0.01, max=366, help="Period, ending now.")] = 1.0,
     start: Annotated[str | None, typer.Option("--from", help="Start of the period (ISO 8601 with zone).")] = None,
     end: Annotated[str | None, typer.Option("--to", help="End of the period (ISO 8601 with zone).")] = None,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
     """Compute the KPIs of a period, with numerator, denominator and coverage."""
-    from api.bootstrap import offline
+    from api.bootstrap import is_exercise, offline
     from twin.clock import parse_time
     from twin.errors import InputError
     from twin.forecasts import RunKind
     from twin.kpi_report import FRESH_CYCLES, kpi_report
 
     with offline(data_dir) as here:
-        newest = [here.registry.latest_run(kind, good_only=False) for kind in RunKind]
-        now = max((run.issued_at for run in newest if run is not None), default=here.clock.now())
+        now = here.clock.now()
+        if is_exercise(here.settings.data_dir):  # a demo's or replay's now is where its clock stopped
+            newest = [here.registry.latest_run(kind, good_only=False) for kind in RunKind]
+            now = max((run.issued_at for run in newest if run is not None), default=now)
         until = parse_time(end) if end else now
         since = parse_time(start) if start else until - timedelta(days=days)
         if since >= until:
