@@ -24,7 +24,7 @@ from twin.detection import (
     findings_from_supply,
 )
 from twin.errors import InputError, ModelError, UnavailableError
-from twin.forecasts import DrainageState, Run, RunKind, RunStatus, WeatherEnsemble
+from twin.forecasts import DrainageState, Run, Rung, RunKind, RunStatus, WeatherEnsemble
 from twin.incidents import Incident, IncidentKind
 from twin.noticeboard import Noticeboard
 from twin.ports import (
@@ -132,8 +132,7 @@ class Cycle:
             )
             if run is not None
         ]
-        for run in runs:
-            self._registry.save_run(run)
+        runs = [self._keep(run) for run in runs]
         changed = self._judge(now, sensors, runs)
         outcome = CycleOutcome(now, tuple(runs), tuple(changed), self._tell(changed))
         self._registry.beat(_beat(outcome))
@@ -155,6 +154,15 @@ class Cycle:
             cause = f"unexpected {type(error).__name__}: {error}"
             run = Run(run_id, kind, now, RunStatus.FAILED, 0.0, cause=cause)
         return None if run is None else replace(run, wall_s=time.perf_counter() - started)
+
+    def _keep(self, run: Run) -> Run:
+        """Archive a run and return it; one whose figures cannot be kept (a NaN among them) is kept as failed."""
+        try:
+            self._registry.save_run(run)
+        except InputError as error:
+            run = Run(run.run_id, run.kind, run.issued_at, RunStatus.FAILED, run.wall_s, cause=str(error))
+            self._registry.save_run(run)
+        return run
 
     def _run_supply(
         self, run_id: str, now: datetime, sensors: Mapping[str, Sensor], latest: Mapping[str, Reading]
@@ -287,7 +295,7 @@ class Cycle:
             if run.supply is not None:
                 findings += findings_from_supply(run.supply, now=now)
                 judged |= SUPPLY_KINDS
-            if run.drainage is not None and run.status is RunStatus.OK:
+            if run.drainage is not None and run.status is RunStatus.OK and _knows_the_weather(run):
                 findings += findings_from_drainage(
                     run.drainage, now=now, probability_threshold=self._rules.flood_probability
                 )
@@ -312,6 +320,11 @@ class Cycle:
         except InputError as error:
             return str(error)
         return ""
+
+
+def _knows_the_weather(run: Run) -> bool:
+    """Whether the run rests on a forecast: climatology is no reason to open a flood, and none to close one."""
+    return run.drainage is not None and run.drainage.provenance.weather_rung is not Rung.CLIMATOLOGY
 
 
 @dataclass(frozen=True, slots=True)
