@@ -88,7 +88,6 @@ _UNITS = (
     Unit("degF", "temperature", 5 / 9, -160 / 9),
     Unit("1", "ratio", 1.0),
     Unit("%", "ratio", 0.01),
-    Unit("rpm", "rotation", 1.0),
     Unit("W", "power", 1.0),
     Unit("kW", "power", 1e3),
     Unit("J", "energy", 1.0),
@@ -121,12 +120,12 @@ _SI: dict[Quantity, tuple[str, tuple[str, ...]]] = {
     Quantity.RAIN: ("mm", ("depth",)),
     Quantity.TEMPERATURE: ("degC", ("temperature",)),
     Quantity.STATUS: ("1", ("ratio",)),
-    Quantity.SPEED: ("1", ("ratio", "rotation")),
+    Quantity.SPEED: ("1", ("ratio",)),
     Quantity.POWER: ("W", ("power",)),
     Quantity.ENERGY: ("J", ("energy",)),
     Quantity.CHLORINE: ("mg/L", ("concentration",)),
     Quantity.TURBIDITY: ("NTU", ("turbidity",)),
-    Quantity.PH: ("pH", ("ph", "ratio")),
+    Quantity.PH: ("pH", ("ph",)),
     Quantity.CONDUCTIVITY: ("S/m", ("conductivity",)),
 }
 

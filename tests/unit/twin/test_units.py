@@ -63,3 +63,15 @@ def test_psi_is_no_flow() -> None:
 def test_what_is_not_finite_in_si_is_refused(value: float) -> None:
     with pytest.raises(InputError, match="finite"):
         to_si(value, "kWh", Quantity.ENERGY)
+
+
+@pytest.mark.parametrize(
+    ("unit", "quantity"),
+    [
+        pytest.param("rpm", Quantity.SPEED, id="revolutions say nothing of the rated speed"),
+        pytest.param("%", Quantity.PH, id="a share is no pH"),
+    ],
+)
+def test_what_looks_convertible_but_is_not_is_refused(unit: str, quantity: Quantity) -> None:
+    with pytest.raises(InputError):
+        to_si(7.0, unit, quantity)
