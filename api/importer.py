@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -80,6 +81,7 @@ def _weather(here: Offline, file: Path, progress: bool) -> Counts:  # noqa: ARG0
 
 def _readings(here: Offline, file: Path, progress: bool) -> Counts:
     from ingest.files.readings import BadRow, read_readings
+    from ingest.letters import letter_of_row
     from ingest.quality.gate import QualityGate
 
     store = here.open_readings()
@@ -92,8 +94,8 @@ def _readings(here: Offline, file: Path, progress: bool) -> Counts:
         bad = [row for row in batch if isinstance(row, BadRow)]
         good = [row for row in batch if isinstance(row, Reading)]
         result = store.append(gate.judge(good))
-        letters = [DeadLetter(0, now, f"import/{file.name}", row.payload, row.reason, row.detail) for row in bad]
-        letters += [_conflict(reading, file) for reading in result.conflicts]
+        letters = [letter_of_row(file.name, x.line, x.payload, x.raw, x.reason, x.detail, now) for x in bad]
+        letters += [_conflict(reading, file, now) for reading in result.conflicts]
         here.registry.bury(letters)
         counts["stored"] += result.stored
         counts["duplicates"] += result.duplicates
@@ -101,10 +103,15 @@ def _readings(here: Offline, file: Path, progress: bool) -> Counts:
     return counts
 
 
-def _conflict(reading: Reading, file: Path) -> DeadLetter:
+def _conflict(reading: Reading, file: Path, now: datetime) -> DeadLetter:
+    from ingest.decoders.base import RawReading
+    from ingest.letters import letter_of_row
+
     row = f"{reading.sensor_id},{reading.observed_at.isoformat()},{reading.raw_value!r},{reading.raw_unit}"
+    raw = RawReading(reading.sensor_id, reading.observed_at, reading.raw_value, reading.raw_unit, reading.seq)
+    sayable = raw if reading.available_at == now else None
     detail = "another value is stored for this sensor and moment; the first one stays"
-    return DeadLetter(0, reading.available_at, f"import/{file.name}", row.encode(), "conflict", detail)
+    return letter_of_row(file.name, None, row.encode(), sayable, "conflict", detail, now)
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -56,20 +56,29 @@ def requeue(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Publish dead letters again, after their cause was mended; each is forgotten when the broker has it."""
+    """Publish dead letters again, after their cause was mended; each is forgotten when the broker has it.
+
+    A letter on a topic that no source takes is refused: it would be lost.
+    """
     from api.bootstrap import offline, publisher
 
-    with offline(data_dir, mqtt_url=mqtt_url) as here, publisher(here.settings) as publish:
+    with offline(data_dir, mqtt_url=mqtt_url) as here:
         from ingest.letters import requeue as requeue_letter
+        from ingest.letters import require_taken
+        from ingest.mappings import load_mappings
 
-        came_back = []
+        sources = load_mappings(here.settings.mappings)
         for letter_id in letter_ids:
-            forgotten = requeue_letter(here.registry, publish, letter_id)
-            if not forgotten:
-                came_back.append(letter_id)
-            here.audit("dead.requeue", str(letter_id))
-            still_there = f"published {letter_id}, but it came back as dead: its cause is still there"
-            say(f"requeued {letter_id}" if forgotten else still_there)
+            require_taken(here.registry.dead_letter(letter_id), sources)
+        came_back = []
+        with publisher(here.settings) as publish:
+            for letter_id in letter_ids:
+                forgotten = requeue_letter(here.registry, publish, letter_id, sources)
+                if not forgotten:
+                    came_back.append(letter_id)
+                here.audit("dead.requeue", str(letter_id))
+                still_there = f"published {letter_id}, but it came back as dead: its cause is still there"
+                say(f"requeued {letter_id}" if forgotten else still_there)
     if json:
         gone = [letter_id for letter_id in letter_ids if letter_id not in came_back]
         print_json({"requeued": gone, "came_back": came_back})

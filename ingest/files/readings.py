@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ingest.decoders.base import RawReading
 from ingest.files.tables import check_header, parse_number
 from twin.clock import as_utc, parse_time
 from twin.errors import ConfigError, InputError
@@ -34,12 +35,14 @@ class BadRow:
 
     `reason` is a stable slug (undecodable, unknown_sensor, invalid_input, unknown_unit, wrong_dimension,
     naive_datetime), `detail` says the rest to a person. `line` counts from 1, the header included (Parquet: rows).
+    `raw` is what the row says where that is understood and a message could say it: no message says `available_at`.
     """
 
     line: int
     reason: str
     detail: str
     payload: bytes
+    raw: RawReading | None = None
 
 
 class _UndecodableError(InputError):
@@ -94,10 +97,12 @@ def _csv_rows(
     for number, line in _lines(path):
         if number <= header_line or not line.strip(b" \t\r\n,"):
             continue
+        row: dict[str, Any] = {}
         try:
-            yield _reading(_csv_row(line, columns), sensors, now)
+            row = _csv_row(line, columns)
+            yield _reading(row, sensors, now)
         except InputError as error:
-            yield BadRow(number, error.problem, str(error), line.rstrip(b"\r\n"))
+            yield BadRow(number, error.problem, str(error), line.rstrip(b"\r\n"), _raw(row))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -167,13 +172,18 @@ def _parquet_rows(path: Path, file: Any, sensors: Mapping[str, Sensor], now: dat
                     yield _parquet_reading(row, sensors, now)
                 except InputError as error:
                     payload = json.dumps(row, default=str).encode() if isinstance(row, dict) else b""
-                    yield BadRow(number, error.problem, str(error), payload)
+                    raw = _raw(_given(row)) if isinstance(row, dict) else None
+                    yield BadRow(number, error.problem, str(error), payload, raw)
 
 
 def _parquet_reading(row: dict[str, Any] | Exception, sensors: Mapping[str, Sensor], now: datetime) -> Reading:
     if isinstance(row, Exception):
         raise _UndecodableError(f"the row cannot be taken apart: {row}") from row
-    return _reading({name: value for name, value in row.items() if value is not None}, sensors, now)
+    return _reading(_given(row), sensors, now)
+
+
+def _given(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def _python_rows(batch: Any) -> Iterator[dict[str, Any] | Exception]:
@@ -208,6 +218,21 @@ def _reading(row: Mapping[str, Any], sensors: Mapping[str, Sensor], now: datetim
         raw_unit=str(row["unit"]) if "unit" in row else None,
         seq=_seq(row.get("seq")),
     )
+
+
+def _raw(row: Mapping[str, Any]) -> RawReading | None:
+    if "available_at" in row:
+        return None
+    try:
+        return RawReading(
+            name=str(_present(row, "sensor_id")),
+            observed_at=_time("observed_at", _present(row, "observed_at")),
+            value=_number("value", _present(row, "value")),
+            unit=str(row["unit"]) if "unit" in row else None,
+            seq=_seq(row.get("seq")),
+        )
+    except InputError:
+        return None
 
 
 def _present(row: Mapping[str, Any], column: str) -> Any:

@@ -107,6 +107,10 @@ def test_bad_rows_of_readings_are_dead_letters_and_the_rest_is_stored(h2twin: Co
     assert h2twin.ok("import", "readings", readings) == {"stored": 2, "duplicates": 1, "dead_letters": 4}
     letters = h2twin.ok("dead", "list")["items"]
     assert len(letters) == 4
+    assert {letter["topic"] for letter in letters} == {"import/readings.csv", "h2/import/P1", "h2/import/P9"}
+    (unknown,) = (letter for letter in letters if letter["topic"] == "h2/import/P9")
+    assert json.loads(unknown["payload"]) == {"observed_at": "2026-01-01T00:03:00Z", "value": 31.0, "unit": "m"}
+    assert unknown["detail"].startswith("readings.csv, line 5: ")
     assert "conflict" in {letter["reason"] for letter in letters}
     again = h2twin.ok("import", "readings", readings)
     assert (again["stored"], again["duplicates"]) == (0, 3)

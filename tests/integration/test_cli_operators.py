@@ -179,6 +179,24 @@ def test_letters_are_requeued_through_a_real_broker(h2twin: CommandLine, tmp_pat
     assert h2twin.ok("dead", "list")["items"] == []
 
 
+@pytest.mark.needs_mosquitto
+def test_rows_of_a_file_are_requeued_only_where_somebody_takes_them(h2twin: CommandLine, tmp_path: Path) -> None:
+    history = tmp_path / "history.csv"
+    history.write_text("sensor_id,observed_at,value\nP9,2026-01-01T00:00:00Z,31\nP9,yesterday,31\n")
+    assert h2twin.ok("import", "readings", history)["dead_letters"] == 2
+    letters = {item["topic"]: item["id"] for item in h2twin.ok("dead", "list")["items"]}
+    (tmp_path / "broker").mkdir()
+    with mosquitto(tmp_path / "broker") as (port, _):
+        both = [letters["h2/import/P9"], letters["import/history.csv"]]
+        answer = h2twin("dead", "requeue", *both, "--mqtt-url", f"mqtt://127.0.0.1:{port}")
+        assert answer.code == 3
+        assert "history.csv" in answer.err
+        assert "import the file again" in answer.err
+        assert len(h2twin.ok("dead", "list")["items"]) == 2  # all are looked at before the first is published
+        h2twin.ok("dead", "requeue", both[0], "--mqtt-url", f"mqtt://127.0.0.1:{port}")
+    assert [item["id"] for item in h2twin.ok("dead", "list")["items"]] == [both[1]]
+
+
 def test_kpis_of_an_empty_installation_are_unknown_and_not_perfect(h2twin: CommandLine) -> None:
     answer = h2twin.ok("kpis", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T00:00:00Z")
     assert (answer["from"], answer["to"]) == ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ingest.decoders.base import RawReading
 from ingest.files.readings import LONGEST_LINE, BadRow, read_readings
 from twin.errors import ConfigError, InputError, NaiveDatetimeError
 from twin.readings import Reading, Sensor
@@ -243,3 +244,12 @@ def _no_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"h2twin\[parquet\]"):
         read_readings(tmp_path / "readings.parquet", SENSORS, now=NOW)
+
+
+def test_what_a_bad_row_says_is_handed_back_unless_it_says_when_it_was_known(tmp_path: Path) -> None:
+    rows = f"{HEADER}\nnew,2026-04-01T05:00:00Z,1.5,bar,,7\nnew,2026-04-01T05:00:00Z,1.5,bar,2026-04-01T06:00:00Z,7\n"
+    plain, known_since = read(written(tmp_path, rows))
+    assert isinstance(plain, BadRow)
+    assert plain.raw == RawReading("new", FIVE, 1.5, "bar", 7)
+    assert isinstance(known_since, BadRow)
+    assert known_since.raw is None  # a message is known from its receipt on: requeued, it would be known too late
