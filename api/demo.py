@@ -7,80 +7,28 @@ readings' store from the side.
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from api import bootstrap
 from api.auth import make_key
+from api.demo_checks import check_demo
+from api.demo_plan import DemoPlan, check_plan, demo_steps
 from api.roles import IngestRole, WebRole
 from api.settings import Settings
 from models.networks import ctown
-from models.networks.ctown import period
-from models.networks.ctown.events import pump_trip
-from models.networks.ctown.scada import scada_rows
 from models.networks.ctown.weather import ATTRIBUTION, weather_hours
 from twin.clock import ReplayClock
 from twin.cycle import CycleOutcome
 from twin.errors import ConfigError
-from twin.forecasts import Rung, RunStatus
-from twin.incidents import IncidentKind
+from twin.forecasts import Rung
 from twin.network import NetworkKind
-from twin.notices import NoticeStatus
 from twin.ports import ModelFile
-from twin.replay import Replay, Row, Step
-
-EVENTS = ("pump-trip", "none")
-RAIN_SENSOR, TEMPERATURE_SENSOR = "RAIN_1", "TEMP_1"
-TRIP_CAUSES = frozenset({"tank_empty:T3", "pump_down:PU4", "pump_down:PU5"})
-"""What the twin may rightly name as the cause when station S2, which fills tank T3, trips."""
-STORM_MM = 20.0
-"""Rain in one hour from which the demo town's undersized sewers are expected to flood."""
-
-
-@dataclass(frozen=True, slots=True)
-class DemoPlan:
-    """What to relive. `speed` None means as fast as the machine can."""
-
-    hours: int = 72
-    speed: float | None = 600.0
-    event: str = "pump-trip"
-    members: int = 10
-    start: datetime = period.START
-    port: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.event not in EVENTS:
-            raise ConfigError(f"unknown event {self.event!r}; known are {', '.join(EVENTS)}")
-
-    @property
-    def end(self) -> datetime:
-        """The moment after the last hour."""
-        return self.start + timedelta(hours=self.hours)
-
-
-def demo_steps(plan: DemoPlan) -> Iterator[Step]:
-    """Yield one step per hour of the record, with the injected event where the plan has one."""
-    # The trip's mass balance needs the hour before it, wherever the demo begins.
-    rows = scada_rows(min(plan.start, period.START), plan.end)
-    if plan.event == "pump-trip" and plan.end > period.TRIP_AT:
-        rows = pump_trip(rows, period.TRIP_STATION, period.TRIP_AT, repaired_at=period.REPAIRED_AT)
-    weather = {hour.observed_at: hour for hour in weather_hours(plan.start, plan.end)}
-    for scada in rows:
-        if scada.observed_at < plan.start:
-            continue
-        at = scada.observed_at
-        values = [Row(sensor_id, at, value, unit) for sensor_id, (value, unit) in scada.values.items()]
-        values.append(Row(RAIN_SENSOR, at, weather[at].rain_mm, "mm"))
-        values.append(Row(TEMPERATURE_SENSOR, at, weather[at].temperature_c, "degC"))
-        yield Step(at, tuple(values))
+from twin.replay import Replay
 
 
 class Demo:
@@ -113,6 +61,7 @@ class Demo:
         from ingest.weather.synthetic import SyntheticEnsembles
 
         plan, settings = self._plan, self._settings
+        check_plan(plan)
         self._say("Preparing C-Town: model, sensors, customers …")
         self.memory = bootstrap.open_memory(settings)
         self._stack.callback(self.memory.close)
@@ -184,39 +133,8 @@ class Demo:
             "incidents": registry.count_incidents(),
             "notices": registry.count_notices(),
         }
-        return {**figures, "checks": self._checks(figures)}
-
-    def _all_trusted(self) -> bool:
-        now, sensors = self.clock.now(), list(self.memory.registry.sensors())
-        newest = self.memory.readings.latest(sensors, at=now)
-        return all(sensor in newest and newest[sensor].observed_at == now for sensor in sensors)
-
-    def _checks(self, figures: dict[str, Any]) -> dict[str, bool]:
-        expected = count_inputs(self._plan)
-        notices = self.memory.registry.notices(limit=1000).items
-        checks = {
-            "every_input_row_was_published": figures["readings_published"] == expected.readings,
-            "every_reading_is_stored_or_a_dead_letter": (
-                figures["readings_stored"] + figures["dead_letters"] == expected.readings
-            ),
-            "one_cycle_an_hour": figures["cycles"] == expected.hours,
-            "every_sensor_is_trusted_at_the_end": self._all_trusted(),
-            "no_run_failed": all(turn.ok for turn in self.turns),
-            "every_notice_is_an_exercise": all(notice.status is NoticeStatus.EXERCISE for notice in notices),
-        }
-        kinds = figures["incidents"]
-        public = [notice for notice in notices if notice.is_public]
-        if self._plan.event == "pump-trip" and self._plan.start <= period.TRIP_AT <= self._plan.end - timedelta(
-            hours=12
-        ):
-            outages = [i for i in self.memory.registry.incidents(limit=1000).items if i.cause_key in TRIP_CAUSES]
-            told = {notice.incident_id for notice in public}
-            checks["the_pump_trip_became_an_outage"] = bool(outages)
-            checks["the_outage_was_told"] = any(outage.incident_id in told for outage in outages)
-        if expected.wettest_hour_mm >= STORM_MM:
-            checks["the_storm_became_a_flood_prediction"] = kinds.get(IncidentKind.FLOOD_PREDICTED, 0) > 0
-            checks["the_flood_was_told"] = any(notice.kind is IncidentKind.FLOOD_PREDICTED for notice in public)
-        return checks
+        checks = check_demo(self._plan, self.memory, self.turns, figures, self.clock.now())
+        return {**figures, "checks": checks}
 
 
 def _serve(app: object, port: int | None) -> WebRole:
@@ -226,70 +144,3 @@ def _serve(app: object, port: int | None) -> WebRole:
         return WebRole(app, "127.0.0.1", 8000)
     except ConfigError:
         return WebRole(app, "127.0.0.1", 0)
-
-
-@dataclass(frozen=True, slots=True)
-class InputCounts:
-    """What the input files hold for the plan's period, counted without any code that the demo itself uses."""
-
-    readings: int
-    hours: int
-    wettest_hour_mm: float
-
-
-def count_inputs(plan: DemoPlan) -> InputCounts:
-    """Count the input files' rows in the period: every SCADA column but the time and the label, rain, temperature."""
-    first, last = plan.start, plan.end
-    readings = hours = 0
-    with gzip.open(ctown.SCADA_CSV, "rt", newline="") as file:
-        lines = csv.reader(file)
-        header = next(lines)
-        columns = len(header) - 1 - ("ATT_FLAG" in header)
-        for line in lines:
-            at = datetime.strptime(line[0], "%d/%m/%y %H").replace(tzinfo=UTC)
-            if first <= at < last:
-                readings += columns
-                hours += 1
-    wettest_mm = 0.0
-    with gzip.open(ctown.WEATHER_CSV, "rt", newline="") as file:
-        for record in csv.DictReader(file):
-            if first <= datetime.fromisoformat(record["observed_at"]) < last:
-                readings += 2
-                wettest_mm = max(wettest_mm, float(record["rain_mm"]))
-    return InputCounts(readings, hours, wettest_mm)
-
-
-def turn_line(outcome: CycleOutcome) -> str:
-    """Describe one turn in a line for the terminal."""
-    parts = [f"{outcome.now:%Y-%m-%d %H:%M}Z"]
-    for run in outcome.runs:
-        if run.status is RunStatus.FAILED:
-            parts.append(f"{run.kind} FAILED: {run.cause}")
-        elif run.supply is not None:
-            nodes = {outage.node_id for outage in run.supply.outages}
-            ahead_h = (run.supply.valid_at[-1] - run.supply.valid_at[0]).total_seconds() / 3600
-            parts.append(f"supply {len(nodes)} junctions short in {ahead_h:.0f} h ({run.wall_s:.2f} s)")
-        elif run.drainage is not None:
-            members = f"{len(run.drainage.members_done)} members"
-            failed = f", {len(run.drainage.members_failed)} failed" if run.drainage.members_failed else ""
-            worst = max((node.probability or 0.0 for node in run.drainage.nodes), default=0.0)
-            parts.append(f"drainage {members}{failed}, flood probability up to {worst:.0%} ({run.wall_s:.2f} s)")
-    parts += [f"opened {i.kind}: {i.cause}" for i in outcome.incidents if i.opened_at == outcome.now]
-    parts += [f"closed {i.kind}, open since {i.opened_at:%d %H:%M}Z" for i in outcome.incidents if i.closed_at]
-    return " | ".join(parts)
-
-
-def event_line(plan: DemoPlan) -> str:
-    """Say what is injected, so that nobody takes it for a published event."""
-    if plan.event == "none":
-        return "No event is injected."
-    return (
-        f"Injected event: all pumps of station {period.TRIP_STATION} trip at {period.TRIP_AT:%Y-%m-%d %H:%M}Z and are "
-        f"repaired at {period.REPAIRED_AT:%Y-%m-%d %H:%M}Z. This is not part of the published record."
-    )
-
-
-def summary_lines(summary: dict[str, Any]) -> list[str]:
-    """Describe the summary for a person."""
-    lines = [f"{name.replace('_', ' ')}: {value}" for name, value in summary.items() if name != "checks"]
-    return lines + [f"{'ok   ' if ok else 'FALSE'} {name.replace('_', ' ')}" for name, ok in summary["checks"].items()]

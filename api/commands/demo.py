@@ -40,7 +40,9 @@ def demo(
 ) -> None:
     """Watch the whole service at work on C-Town: published readings, real weather, predicted outages and floods."""
     from api.bootstrap import apart
-    from api.demo import Demo, DemoPlan, event_line, summary_lines
+    from api.commands.demo_words import event_line, summary_lines
+    from api.demo import Demo
+    from api.demo_plan import DemoPlan
     from api.logs import configure_logs
     from api.settings import load_settings
     from models.networks.ctown import period
@@ -173,7 +175,7 @@ def _data_folder(given: Path | None) -> Iterator[Path]:
 @contextlib.contextmanager
 def progress(total: int | None) -> Iterator[Callable[[CycleOutcome], None]]:
     """Show turns: a bar with the lines above it on a terminal, plain lines elsewhere; always on stderr."""
-    from api.demo import turn_line
+    from api.commands.demo_words import turn_line
 
     if not sys.stderr.isatty():
         yield lambda outcome: say(turn_line(outcome))
