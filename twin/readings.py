@@ -6,7 +6,6 @@ and what exactly arrived. The raw value and unit are never lost, whatever a chec
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -134,8 +133,3 @@ def reading_from_raw(
         raw_unit=unit,
         seq=seq,
     )
-
-
-def trusted(readings: Iterable[Reading]) -> list[Reading]:
-    """Keep the readings that models and KPIs may use."""
-    return [reading for reading in readings if reading.is_trusted]
