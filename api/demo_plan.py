@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from models.networks.ctown import period
 from models.networks.ctown.events import pump_trip
-from models.networks.ctown.scada import ScadaRow, scada_rows
+from models.networks.ctown.scada import scada_rows
 from models.networks.ctown.weather import weather_hours
 from twin.errors import ConfigError, InputError
 from twin.replay import Row, Step
@@ -42,18 +42,11 @@ def check_plan(plan: DemoPlan) -> None:
     """Raise InputError if the record does not hold every hour of the plan."""
     held = sum(1 for _ in scada_rows(plan.start, plan.end))
     if held != plan.hours:
-        first, last = (rows.observed_at for rows in _ends(scada_rows()))
+        record = [row.observed_at for row in scada_rows()]
         raise InputError(
             f"the record holds {held} of the {plan.hours} hours from {plan.start:%Y-%m-%d %H:%M}Z; "
-            f"it goes from {first:%Y-%m-%d %H:%M}Z to {last:%Y-%m-%d %H:%M}Z"
+            f"it goes from {record[0]:%Y-%m-%d %H:%M}Z to {record[-1]:%Y-%m-%d %H:%M}Z"
         )
-
-
-def _ends(rows: Iterator[ScadaRow]) -> tuple[ScadaRow, ScadaRow]:
-    first = last = next(rows)
-    for last in rows:
-        pass
-    return first, last
 
 
 def demo_steps(plan: DemoPlan) -> Iterator[Step]:
