@@ -1,12 +1,13 @@
 """Every setting of h2twin, and the only place that reads the environment.
 
-All names start with `TWIN_`; an unknown one is refused, so that a typing error is not a silent default. Secrets are
-never printed, and secrets that everybody knows are refused outside the demo.
+All names start with `TWIN_`; an unknown one is refused, so that a typing error is not a silent default; an empty value
+is one that is not given. Secrets are never printed, and secrets that everybody knows are refused outside the demo.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -23,10 +24,14 @@ KNOWN_DEFAULT_SECRETS = frozenset(
 )
 
 
+DEFAULT_SENDER = "h2twin@localhost"
+DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
+
+
 class Settings(BaseSettings):
     """The settings of one installation; each field is the environment variable `TWIN_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
     data_dir: Path = Field(Path("h2twin-data"), description="Folder of everything that is kept.")
     timezone: str = Field("Europe/Lisbon", description="Zone of the times shown to people.")
@@ -74,8 +79,8 @@ class Settings(BaseSettings):
     notice_auto_publish: Annotated[frozenset[IncidentKind], NoDecode] = Field(
         frozenset(), description="Kinds of incidents whose notices go out without a person, comma-separated."
     )
-    notice_sender: str = Field("h2twin@localhost", description="CAP sender: an address that names the utility.")
-    public_url: str = Field("http://127.0.0.1:8000", description="Address of the public pages, for links in notices.")
+    notice_sender: str = Field(DEFAULT_SENDER, description="CAP sender: an address that names the utility.")
+    public_url: str = Field(DEFAULT_PUBLIC_URL, description="Address of the public pages, for links in notices.")
 
     @field_validator("notice_auto_publish", mode="before")
     @classmethod
@@ -89,6 +94,20 @@ class Settings(BaseSettings):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{value!r} is not a zone of the IANA database, such as Europe/Lisbon") from error
+        return value
+
+    @field_validator("notice_sender")
+    @classmethod
+    def _can_stand_in_cap(cls, value: str) -> str:
+        if re.search(r"[\s,<&]", value) or not value.isprintable():
+            raise ValueError(f"{value!r} cannot be a CAP sender: no blanks, commas, < or &, such as water@example.org")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if not _is_plain_address(value):
+            raise ValueError(f"{value!r} is not http(s)://host[:port][/path] without a query")
         return value
 
     @property
@@ -137,6 +156,13 @@ def _refuse_halves(settings: Settings) -> None:
         raise ConfigError("TWIN_WEATHER=met_norway needs TWIN_WEATHER_USER_AGENT (who asks, with a contact)")
     if settings.weather == "files" and settings.weather_files is None:
         raise ConfigError("TWIN_WEATHER=files needs TWIN_WEATHER_FILES")
+    if settings.notice_auto_publish:
+        for name, default in (("notice_sender", DEFAULT_SENDER), ("public_url", DEFAULT_PUBLIC_URL)):
+            if getattr(settings, name) == default:
+                raise ConfigError(
+                    f"TWIN_NOTICE_AUTO_PUBLISH needs {PREFIX}{name.upper()}: notices would go to the public by "
+                    f"themselves with {default}"
+                )
 
 
 def _refuse_known_secrets(settings: Settings) -> None:
@@ -151,6 +177,17 @@ def _refuse_known_secrets(settings: Settings) -> None:
             raise ConfigError(
                 f"the password in {PREFIX}{name.upper()} is one that everybody knows; set one of your own"
             )
+
+
+def _is_plain_address(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        is_complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        return False
+    return is_complete and re.search(r"[\s<>\"?#@]", url) is None
 
 
 def _password(url: str) -> str | None:

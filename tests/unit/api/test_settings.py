@@ -25,6 +25,8 @@ def test_the_environment_is_read_and_the_command_line_wins(monkeypatch: pytest.M
     monkeypatch.setenv("TWIN_CYCLE_S", "60")
     monkeypatch.setenv("TWIN_DATA_DIR", "from-environment")
     monkeypatch.setenv("TWIN_NOTICE_AUTO_PUBLISH", "flood_predicted,outage_observed")
+    monkeypatch.setenv("TWIN_NOTICE_SENDER", "water@example.org")
+    monkeypatch.setenv("TWIN_PUBLIC_URL", "https://water.example.org")
     settings = load_settings(data_dir=Path("from-option"), mqtt_url=None)
     assert settings.cycle_s == 60
     assert settings.data_dir == Path("from-option")
@@ -53,7 +55,26 @@ REFUSED = [
         id="MET Norway wants to know who asks",
     ),
     pytest.param({"TWIN_WEATHER": "files"}, "TWIN_WEATHER_FILES", id="files from nowhere"),
-]
+    *(
+        pytest.param({"TWIN_NOTICE_SENDER": sender}, "TWIN_NOTICE_SENDER.*no blanks, commas", id=f"by {sender!r}")
+        for sender in ("Aguas do Porto", "a,b", "a<b", "a&b", "a\tb", "\x01")
+    ),
+    *(
+        pytest.param({"TWIN_PUBLIC_URL": url}, "TWIN_PUBLIC_URL.*http", id=f"at {url!r}")
+        for url in ("water.example.org", "ftp://a.org", "https://", "https://a.org/?x=1", "https://a.org#x",
+                    "https://a b.org", "https://a.org:port", "javascript:alert(1)")
+    ),
+    pytest.param(
+        {"TWIN_NOTICE_AUTO_PUBLISH": "outage_observed", "TWIN_PUBLIC_URL": "https://a.org"},
+        "TWIN_NOTICE_SENDER",
+        id="publishing by rule as nobody",
+    ),
+    pytest.param(
+        {"TWIN_NOTICE_AUTO_PUBLISH": "outage_observed", "TWIN_NOTICE_SENDER": "water@example.org"},
+        "TWIN_PUBLIC_URL",
+        id="publishing by rule with links to nowhere",
+    ),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("environment", "named"), REFUSED)
@@ -61,6 +82,24 @@ def test_refuses_by_name(environment: dict[str, str], named: str, monkeypatch: p
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=named):
+        load_settings()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "https://water.example.org/twin/", "https://[::1]:8443"])
+def test_addresses_of_the_public_pages(url: str) -> None:
+    assert load_settings(public_url=url).public_url == url
+
+
+def test_an_empty_value_is_one_that_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = load_settings()
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"TWIN_{name.upper()}", "")
+    assert load_settings() == defaults
+
+
+def test_a_typing_error_in_a_name_is_refused_even_without_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWIN_CYCEL_S", "")
+    with pytest.raises(ConfigError, match="TWIN_CYCEL_S"):
         load_settings()
 
 
