@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from api.services import Services
-from api.settings import Settings, load_settings
+from api.settings import DEFAULT_PUBLIC_URL, Settings, load_settings
 from twin.clock import Clock, SystemClock
 from twin.cycle import Cycle, CycleRules
 from twin.detection import Detector, Rules
@@ -369,6 +369,14 @@ class _Districts(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._models.districts_in_use())
+
+
+def at_address(settings: Settings, address: str) -> Settings:
+    """Return settings whose public links lead to where the pages are served, unless TWIN_PUBLIC_URL says otherwise."""
+    everywhere = ("://0.0.0.0:", "://[::]:")  # where it listens, but nowhere that a link can lead to
+    if settings.public_url != DEFAULT_PUBLIC_URL or any(host in address for host in everywhere):
+        return settings
+    return settings.model_copy(update={"public_url": address})
 
 
 def make_services(

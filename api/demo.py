@@ -8,6 +8,7 @@ readings' store from the side.
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from api import bootstrap
 from api.auth import make_key
 from api.demo_checks import check_demo
 from api.demo_plan import DemoPlan, check_plan, demo_steps
-from api.roles import IngestRole, WebRole
+from api.roles import IngestRole, WebRole, address_of, listen
 from api.settings import Settings
 from models.networks import ctown
 from models.networks.ctown.weather import ATTRIBUTION, weather_hours
@@ -62,6 +63,10 @@ class Demo:
 
         plan, settings = self._plan, self._settings
         check_plan(plan)
+        listener = _listen(plan.port)
+        self._stack.callback(listener.close)
+        self.address = address_of(listener)
+        settings = bootstrap.at_address(settings, self.address)
         self._say("Preparing C-Town: model, sensors, customers …")
         self.memory = bootstrap.open_memory(settings)
         self._stack.callback(self.memory.close)
@@ -74,9 +79,9 @@ class Demo:
         self._stack.callback(self.ingest.stop)
         self.ingest.start()
         services = bootstrap.make_services(settings, self.memory, models, self.clock, exercise=True, cycle_s=3600.0)
-        self.web = _serve(create_app(services), plan.port)
-        self._stack.callback(self.web.stop)
-        self.web.start()
+        web = WebRole(create_app(services), listener)
+        self._stack.callback(web.stop)
+        web.start()
         key, self.api_key = make_key("demo", "admin", self.clock.now())
         self.memory.registry.save_key(key)
         gateway = self._stack.enter_context(GatewayProcess(self.ingest.broker_url, "demo"))
@@ -137,10 +142,10 @@ class Demo:
         return {**figures, "checks": checks}
 
 
-def _serve(app: object, port: int | None) -> WebRole:
+def _listen(port: int | None) -> socket.socket:
     if port is not None:
-        return WebRole(app, "127.0.0.1", port)
+        return listen("127.0.0.1", port)
     try:
-        return WebRole(app, "127.0.0.1", 8000)
+        return listen("127.0.0.1", 8000)
     except ConfigError:
-        return WebRole(app, "127.0.0.1", 0)
+        return listen("127.0.0.1", 0)

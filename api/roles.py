@@ -215,23 +215,16 @@ class CycleRole:
 class WebRole:
     """Serves the API and the pages with uvicorn, in a thread of its own."""
 
-    def __init__(self, app: object, host: str, port: int) -> None:
+    def __init__(self, app: object, listener: socket.socket) -> None:
         import uvicorn
 
-        self._socket = _listen(host, port)
-        self.port: int = self._socket.getsockname()[1]
-        self.host = host
+        self._socket = listener
         config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)  # type: ignore[arg-type]
         self._server = uvicorn.Server(config)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="api", daemon=True
         )
-
-    @property
-    def address(self) -> str:
-        """Where the pages are."""
-        return f"http://{self.host}:{self.port}/"
 
     def start(self) -> None:
         """Begin to serve; returns when requests are answered."""
@@ -249,7 +242,18 @@ class WebRole:
         self._socket.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def address_of(listener: socket.socket) -> str:
+    """Return where the pages served on this socket are."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listen on an address (port 0: a free one).
+
+    Raises:
+        ConfigError: If the port is taken or the address is not ours.
+    """
     from twin.errors import ConfigError
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -63,7 +63,7 @@ def demo(
         say(f"Data: {folder}")
         with Demo(settings, plan, say=say) as running:
             say(event_line(plan))
-            say(f"Address: {running.web.address}")
+            say(f"Address: {running.address}/")
             say(f"API key: {running.api_key}")
             with progress(hours) as on_turn:
                 running.play(stop, on_turn)
@@ -76,7 +76,7 @@ def demo(
                 for line in summary_lines(summary):
                     typer.echo(line)
             if not once:
-                say(f"The replay is over; the pages stay at {running.web.address} until Ctrl-C.")
+                say(f"The replay is over; the pages stay at {running.address}/ until Ctrl-C.")
                 stop.wait()
                 return
     if not all(summary["checks"].values()):

@@ -49,18 +49,16 @@ def _start(role: str, settings: Settings, host: str, port: int, stack: ExitStack
     from api import bootstrap, roles
     from twin.clock import SystemClock
 
+    listener = None
+    if role in ("all", "api"):  # the port first: a taken one must not be found out when forecasts are under way
+        listener = roles.listen(host, port)
+        stack.callback(listener.close)
+        settings = bootstrap.at_address(settings, roles.address_of(listener))
     clock = SystemClock()
     memory = bootstrap.open_memory(settings)
     stack.callback(memory.close)
     pool = stack.enter_context(bootstrap.engine_pool(settings))
     models = bootstrap.Models(memory.registry, pool, zone=settings.model_zone)
-    web = None
-    if role in ("all", "api"):  # the port first: a taken one must not be found out when forecasts are under way
-        from api.app import create_app
-
-        services = bootstrap.make_services(settings, memory, models, clock, exercise=False)
-        web = roles.WebRole(create_app(services), host, port)
-        stack.callback(web.stop)
     if role in ("all", "ingest"):
         ingest = roles.IngestRole(settings, memory, clock)
         stack.callback(ingest.stop)
@@ -76,10 +74,14 @@ def _start(role: str, settings: Settings, host: str, port: int, stack: ExitStack
         )
         stack.callback(cycle.stop)
         cycle.start()
-    if web is not None:
+    if listener is not None:
+        from api.app import create_app
+
+        services = bootstrap.make_services(settings, memory, models, clock, exercise=False)
+        web = roles.WebRole(create_app(services), listener)
         stack.callback(web.stop)
         web.start()
-        say(f"Address: {web.address}")
+        say(f"Address: {roles.address_of(listener)}/")
         if all(key.revoked_at is not None for key in memory.registry.keys()):  # noqa: SIM118 - no mapping
             say("There is no API key yet. Make one: h2twin keys create --role operator --name NAME")
 
