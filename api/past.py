@@ -111,10 +111,12 @@ class _WeatherAsKnown:
 
     def fetch(self, *, now: datetime) -> WeatherEnsemble:
         from ingest.weather.climatology import Climatology
+        from ingest.weather.dressing import with_members
 
         known = self._archive.latest_weather(known_at=now)
         if known is None or known.valid_to <= now:
             return Climatology().fetch(now=now)
+        known = with_members(known)
         return known if now - known.available_at <= FRESH_WEATHER else replace(known, rung=Rung.LAST_GOOD)
 
 

@@ -2,6 +2,8 @@
 
 ensemble -> deterministic -> the last good forecast, while it still covers the hours ahead -> climatology.
 Each rung that falls leaves its cause on the ensemble returned; every success of a provider is kept in the archive.
+A forecast of one or two members is deterministic whatever it was asked as, and is dressed with members
+(`ingest.weather.dressing`): without them no flood could ever be called likely. The archive keeps it as it was issued.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ingest.weather.climatology import Climatology
+from ingest.weather.dressing import is_bare, with_members
 from twin.clock import as_utc
 from twin.errors import InputError, TwinError, UnavailableError
 from twin.forecasts import Rung, WeatherEnsemble, WeatherMember
@@ -51,14 +54,15 @@ class WeatherLadder:
         causes: list[str] = []
         for rung, source in self._sources:
             try:
-                fetched = replace(self._usable(source.fetch(now=now), now), rung=rung, causes=tuple(causes))
+                found = self._usable(source.fetch(now=now), now)
             except (UnavailableError, InputError) as error:
                 causes.append(f"{rung} ({source.name}): {error}")
                 continue
+            fetched = replace(found, rung=Rung.DETERMINISTIC if is_bare(found) else rung, causes=tuple(causes))
             self._keep(fetched)
-            return fetched
+            return with_members(fetched)
         try:
-            return replace(self._last_good(now), rung=Rung.LAST_GOOD, causes=tuple(causes))
+            return with_members(replace(self._last_good(now), rung=Rung.LAST_GOOD, causes=tuple(causes)))
         except TwinError as error:
             causes.append(f"{Rung.LAST_GOOD}: {error}")
         return replace(self._climatology.fetch(now=now), rung=Rung.CLIMATOLOGY, causes=tuple(causes))

@@ -4,12 +4,11 @@ Every forecast made here is labelled synthetic. Nothing in it is a forecast that
 
 How: at each issue (every `issue_every_h` hours) the true hourly rain r(t) becomes, for member m at lead time h hours,
 
-    f_m(h) * r(t - s_m(h))      s_m(h) = round(z_m * sigma_s(h)) hours       sigma_s(h) = 0.3 + 0.08 h
-                                f_m(h) = exp(y_m * sigma_a(h) - sigma_a(h)^2 / 2)   sigma_a(h) = 0.15 + 0.02 h
+    f_m(h) * r(t - s_m(h))      s_m(h) the delay (whole hours), f_m(h) the factor of `ingest.weather.lead_errors`
 
-sigma_a stops growing at 0.9, sigma_s at 6. z_m and y_m are standard normal, one pair per member and issue; half of
-their variance is one error common to all members of the issue, half is the member's own. So the ensemble is not
-centred on the truth (that would leak it): the truth lies within the spread as any member does.
+drawn from z_m and y_m, standard normal, one pair per member and issue; half of their variance is one error common to
+all members of the issue, half is the member's own. So the ensemble is not centred on the truth (that would leak it):
+the truth lies within the spread as any member does.
 No member is made without errors.
 
 The mean: E f = 1 exactly, and shifts are symmetric, so over many issues the mean rain of the members is that of the
@@ -25,13 +24,13 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from ingest.weather.lead_errors import Floats, amount_factor, delay_h
 from twin.clock import as_utc
 from twin.errors import InputError, UnavailableError
 from twin.forecasts import Rung, WeatherEnsemble, WeatherMember
 
 _HOUR = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
 class SyntheticEnsembles:
@@ -58,8 +57,8 @@ class SyntheticEnsembles:
             raise InputError("the hourly weather has a gap or no row at all; give every hour once, in order")
         self.name = "synthetic ensemble"
         self._start = ends[0] - _HOUR
-        self._rain_mm: _Floats = np.array([row[1] for row in hourly], dtype=float)
-        self._temperature_c: _Floats = np.array([row[2] for row in hourly], dtype=float)
+        self._rain_mm: Floats = np.array([row[1] for row in hourly], dtype=float)
+        self._temperature_c: Floats = np.array([row[2] for row in hourly], dtype=float)
         self._members = members
         self._steps = horizon_h + issue_every_h
         self._issue_every_h = issue_every_h
@@ -88,15 +87,14 @@ class SyntheticEnsembles:
             attribution=self._attribution,
         )
 
-    def _member(self, number: int, issue_hour: int, first: int, common: _Floats) -> WeatherMember:
+    def _member(self, number: int, issue_hour: int, first: int, common: Floats) -> WeatherMember:
         own = np.random.default_rng([self._seed, issue_hour, number + 1]).standard_normal(3)
         timing, quantity, warmth = (common + own) / np.sqrt(2)
-        lead_h = np.arange(1, self._steps + 1)
-        hours = first + lead_h - 1
-        sources = hours - np.round(timing * np.minimum(6.0, 0.3 + 0.08 * lead_h)).astype(int)
+        hours = first + np.arange(self._steps)
+        lead_h = np.arange(1.0, self._steps + 1)
+        sources = hours - np.round(delay_h(timing, lead_h)).astype(int)
         sources = np.where((sources >= 0) & (sources < len(self._rain_mm)), sources, hours)
-        sigma = np.minimum(0.9, 0.15 + 0.02 * lead_h)
-        rain_mm = self._rain_mm[sources] * np.exp(quantity * sigma - sigma**2 / 2)
+        rain_mm = self._rain_mm[sources] * amount_factor(quantity, lead_h)
         temperature_c = self._temperature_c[hours] + warmth * (0.3 + 0.05 * lead_h)
         return WeatherMember(
             f"{number + 1:02d}",

@@ -16,7 +16,7 @@ NOW = datetime(2026, 1, 1, 12, 20, tzinfo=UTC)
 
 
 def an_ensemble(source="service", *, issued_at=NOW - timedelta(hours=2), hours=48, members=None, **changes):
-    rain = members or [(1.0,) * hours, (0.0,) * hours]
+    rain = members or [(1.0,) * hours, (0.0,) * hours, (2.0,) * hours]
     ensemble = WeatherEnsemble(
         source=source,
         issued_at=issued_at,
@@ -82,8 +82,8 @@ def test_the_best_rung_answers_and_is_archived():
         pytest.param(replace(an_ensemble(), members=()), "no members", id="no members"),
         pytest.param(an_ensemble(issued_at=NOW - timedelta(hours=25)), "older than", id="too old"),
         pytest.param(an_ensemble(issued_at=NOW + timedelta(hours=1)), "still to come", id="from the future"),
-        pytest.param(an_ensemble(hours=13), "0 of 2 members", id="ends in an hour"),
-        pytest.param(an_ensemble(valid_from=NOW + timedelta(hours=1)), "0 of 2 members", id="begins too late"),
+        pytest.param(an_ensemble(hours=13), "0 of 3 members", id="ends in an hour"),
+        pytest.param(an_ensemble(valid_from=NOW + timedelta(hours=1)), "0 of 3 members", id="begins too late"),
     ],
 )
 def test_a_fallen_rung_leaves_its_cause_on_the_next(first, cause):
@@ -96,8 +96,26 @@ def test_a_fallen_rung_leaves_its_cause_on_the_next(first, cause):
 
 def test_half_of_the_members_must_know_the_hours_ahead():
     known, unknown = (1.0,) * 48, (1.0,) * 14 + (None,) + (1.0,) * 33
-    assert climb(an_ensemble("half", members=[known, unknown]), DOWN).source == "half"
+    assert climb(an_ensemble("half", members=[known, known, unknown, unknown]), DOWN).source == "half"
     assert climb(an_ensemble("less", members=[known, unknown, unknown]), DOWN).rung is Rung.CLIMATOLOGY
+
+
+@pytest.mark.parametrize("alone", [1, 2])
+def test_a_forecast_without_members_is_dressed_and_archived_as_it_was_issued(alone):
+    """Without members no probability is ever stated: such a forecast would never warn."""
+    archive = Kept()
+    bare = an_ensemble("one", members=[(4.0,) * 48] * alone)
+    found = climb(DOWN, bare, archive=archive)
+    assert (found.source, found.rung) == ("one (dressed)", Rung.DETERMINISTIC)
+    assert found.members[:alone] == bare.members
+    assert len(found.members) == 20
+    assert [(kept.source, kept.members) for kept in archive.saved] == [("one", bare.members)]
+    last_good = climb(DOWN, DOWN, archive=archive)
+    assert (last_good.rung, last_good.members) == (Rung.LAST_GOOD, found.members)
+
+
+def test_one_member_is_deterministic_also_where_an_ensemble_was_asked_for():
+    assert climb(an_ensemble("file", members=[(4.0,) * 48])).rung is Rung.DETERMINISTIC
 
 
 def test_the_last_good_forecast_answers_while_it_covers_the_hours_ahead():
