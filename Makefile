@@ -2,6 +2,8 @@
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
+# Trust what the machine trusts, as pip does: utilities sit behind proxies with certificates of their own.
+export UV_SYSTEM_CERTS ?= 1
 
 .PHONY: demo serve test check bench lock clean
 
