@@ -311,8 +311,7 @@ class Cycle:
         )
         judged |= SENSOR_KINDS
         changed = self._detector.judge(findings, self._registry.open_incidents(), frozenset(judged), customers, now=now)
-        self._registry.save_incidents(changed)
-        return list(changed)
+        return self._registry.save_judgement(changed)
 
     def _tell(self, changed: Sequence[Incident]) -> str:
         try:

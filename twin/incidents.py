@@ -117,6 +117,23 @@ def unshelve(incident: Incident, *, now: datetime) -> Incident:
     return replace(incident, shelved_by="", shelved_until=None, shelved_reason="", updated_at=now)
 
 
+def judged_anew(stored: Incident, judged: Incident) -> Incident:
+    """Return the incident as judged with the marks as stored: operators may have made some since it was read.
+
+    A closed one stays as it was closed: who judged it open had read it before.
+    """
+    if stored.state is IncidentState.CLOSED:
+        return stored
+    return replace(
+        judged,
+        acknowledged_by=stored.acknowledged_by,
+        acknowledged_at=stored.acknowledged_at,
+        shelved_by=stored.shelved_by,
+        shelved_until=stored.shelved_until,
+        shelved_reason=stored.shelved_reason,
+    )
+
+
 def close(incident: Incident, *, now: datetime) -> Incident:
     """Close the incident: its cause is gone.
 

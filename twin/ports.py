@@ -7,7 +7,7 @@ on every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
@@ -218,6 +218,20 @@ class IncidentLog(Protocol):
 
     def save_incidents(self, incidents: Sequence[Incident]) -> None:
         """Add or replace incidents by id, all or none."""
+        ...
+
+    def save_judgement(self, incidents: Sequence[Incident]) -> list[Incident]:
+        """Add or replace incidents as the cycle judged them, all or none, and return them as they are kept.
+
+        Marks made since they were read are kept, and what was closed stays closed (`twin.incidents.judged_anew`).
+        """
+        ...
+
+    def change_incident(self, incident_id: str, change: Callable[[Incident], Incident]) -> Incident:
+        """Read, change and keep one incident; nobody else writes it meanwhile. Return it as it is kept.
+
+        Raises NotFoundError, and what `change` raises: then nothing is changed. `change` asks no registry.
+        """
         ...
 
     def incident(self, incident_id: str) -> Incident:

@@ -40,12 +40,10 @@ def list_incidents(
 def acknowledge(incident_id: IncidentId, by: By, data_dir: DataDir = None, json: Json = False) -> None:
     """Mark that a person has seen the incident."""
     from api.bootstrap import offline
-    from twin import incidents as steps
+    from twin.incident_desk import IncidentDesk
 
     with offline(data_dir) as here:
-        incident = steps.acknowledge(here.registry.incident(incident_id), by=by, now=here.clock.now())
-        here.registry.save_incidents([incident])
-        here.audit("incident.acknowledge", incident_id, actor=by)
+        incident = IncidentDesk(here.registry, here.clock).acknowledge(incident_id, by=by)
     _answer(incident, json, f"{incident_id} acknowledged by {by}.")
 
 
@@ -60,14 +58,11 @@ def shelve(
 ) -> None:
     """Put the incident aside; it comes back by itself."""
     from api.bootstrap import offline
-    from twin import incidents as steps
+    from twin.incident_desk import IncidentDesk
 
     with offline(data_dir) as here:
-        now = here.clock.now()
-        until = now + timedelta(hours=hours)
-        incident = steps.shelve(here.registry.incident(incident_id), by=by, until=until, reason=reason, now=now)
-        here.registry.save_incidents([incident])
-        here.audit("incident.shelve", incident_id, f"until {until.isoformat()}: {reason}", actor=by)
+        until = here.clock.now() + timedelta(hours=hours)
+        incident = IncidentDesk(here.registry, here.clock).shelve(incident_id, by=by, until=until, reason=reason)
     _answer(incident, json, f"{incident_id} shelved until {until:%Y-%m-%d %H:%M}Z.")
 
 
@@ -75,12 +70,10 @@ def shelve(
 def unshelve(incident_id: IncidentId, by: By, data_dir: DataDir = None, json: Json = False) -> None:
     """Take the incident back before its time."""
     from api.bootstrap import offline
-    from twin import incidents as steps
+    from twin.incident_desk import IncidentDesk
 
     with offline(data_dir) as here:
-        incident = steps.unshelve(here.registry.incident(incident_id), now=here.clock.now())
-        here.registry.save_incidents([incident])
-        here.audit("incident.unshelve", incident_id, actor=by)
+        incident = IncidentDesk(here.registry, here.clock).unshelve(incident_id, by=by)
     _answer(incident, json, f"{incident_id} is back.")
 
 

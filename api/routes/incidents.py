@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fastapi import APIRouter, Request
 
-from api.auth import Caller, Operator, Viewer, audit, services_of
+from api.auth import Caller, Operator, Viewer, services_of
 from api.routes.query import Cursor, From, Id, Limit, To, require_order
 from api.schemas.base import PageOut, page_out
 from api.schemas.incidents import IncidentOut, ShelveIn, incident_out
 from api.services import Services
-from twin import incidents as steps
-from twin.clock import format_time
+from twin.incident_desk import IncidentDesk
 from twin.incidents import Incident, IncidentKind, IncidentState
 
 router = APIRouter(prefix="/incidents", tags=["incidents"])
@@ -62,42 +59,21 @@ def unshelve_incident(request: Request, caller: Operator, incident_id: Id) -> In
 
 
 def acknowledge(services: Services, caller: Caller, incident_id: str) -> Incident:
-    """Take the step, keep it and write it down."""
-    now = services.clock.now()
-    return _step(
-        services, caller, incident_id, "acknowledge", lambda one: steps.acknowledge(one, by=caller.name, now=now)
-    )
+    """Take the step in the caller's name."""
+    return _desk(services).acknowledge(incident_id, by=caller.name, actor=caller.actor)
 
 
 def shelve(services: Services, caller: Caller, incident_id: str, asked: ShelveIn) -> Incident:
-    """Take the step, keep it and write it down with its reason."""
-    now = services.clock.now()
-    detail = f"until {format_time(asked.until)}: {asked.reason}"
-    return _step(
-        services,
-        caller,
-        incident_id,
-        "shelve",
-        lambda one: steps.shelve(one, by=caller.name, until=asked.until, reason=asked.reason, now=now),
-        detail,
+    """Take the step in the caller's name."""
+    return _desk(services).shelve(
+        incident_id, by=caller.name, until=asked.until, reason=asked.reason, actor=caller.actor
     )
 
 
 def unshelve(services: Services, caller: Caller, incident_id: str) -> Incident:
-    """Take the step, keep it and write it down."""
-    now = services.clock.now()
-    return _step(services, caller, incident_id, "unshelve", lambda one: steps.unshelve(one, now=now))
+    """Take the step in the caller's name."""
+    return _desk(services).unshelve(incident_id, by=caller.name, actor=caller.actor)
 
 
-def _step(
-    services: Services,
-    caller: Caller,
-    incident_id: str,
-    verb: str,
-    take: Callable[[Incident], Incident],
-    detail: str = "",
-) -> Incident:
-    moved = take(services.registry.incident(incident_id))
-    services.registry.save_incidents([moved])
-    audit(services, caller.actor, f"incident.{verb}", incident_id, detail)
-    return moved
+def _desk(services: Services) -> IncidentDesk:
+    return IncidentDesk(services.registry, services.clock)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from contract.registry.records import SOMEWHERE_ELSE, an_incident, at
 
-from twin.errors import InputError, NaiveDatetimeError, NotFoundError
-from twin.incidents import Incident, IncidentKind, IncidentState, Severity
+from twin.errors import ConflictError, InputError, NaiveDatetimeError, NotFoundError
+from twin.incidents import Incident, IncidentKind, IncidentState, Severity, acknowledge, close, shelve
 from twin.storage.registry import SqlRegistry
 
 
@@ -101,3 +103,112 @@ def test_incidents_survive_closing(reopen: Callable[[], SqlRegistry]) -> None:
     registry.save_incidents([an_incident(1, state=IncidentState.OPEN)])
     registry.close()
     assert reopen().open_incidents() == [an_incident(1, state=IncidentState.OPEN)]
+
+
+# ------------------------------------------------------------------------- operators and the cycle at the same time
+
+
+def an_open_one(number: int = 1) -> Incident:
+    unmarked = {"acknowledged_by": "", "acknowledged_at": None, "shelved_by": "", "shelved_until": None}
+    return an_incident(number, state=IncidentState.OPEN, closed_at=None, shelved_reason="", **unmarked)
+
+
+def test_a_change_is_kept_and_returned(registry: SqlRegistry) -> None:
+    registry.save_incidents([an_open_one(1), an_open_one(2)])
+    changed = registry.change_incident("I-00001", lambda one: acknowledge(one, by="ana", now=at(9)))
+    assert changed == acknowledge(an_open_one(1), by="ana", now=at(9))
+    assert registry.incident("I-00001") == changed
+    assert registry.incident("I-00002") == an_open_one(2)
+
+
+def test_a_change_of_an_unknown_incident_makes_none(registry: SqlRegistry) -> None:
+    with pytest.raises(NotFoundError):
+        registry.change_incident("I-9", lambda one: one)
+    assert registry.incidents().items == ()
+
+
+def test_a_change_that_raises_leaves_everything_as_it_was(registry: SqlRegistry) -> None:
+    registry.save_incidents([an_incident(1)])
+    with pytest.raises(ConflictError):
+        registry.change_incident("I-00001", lambda one: acknowledge(one, by="ana", now=at(9)))
+    with pytest.raises(InputError):
+        registry.change_incident("I-00001", lambda one: replace(one, confidence=float("nan")))
+    assert registry.incident("I-00001") == an_incident(1)
+
+
+def test_no_change_is_lost_among_many(reopen: Callable[[], SqlRegistry]) -> None:
+    registries = [reopen(), reopen()]
+    registries[0].save_incidents([replace(an_open_one(1), node_ids=())])
+
+    def add(number: int) -> None:
+        registries[number % 2].change_incident(
+            "I-00001", lambda one: replace(one, node_ids=(*one.node_ids, f"J{number}"))
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(80)))
+    assert sorted(registries[0].incident("I-00001").node_ids) == sorted(f"J{number}" for number in range(80))
+
+
+def test_what_is_judged_keeps_the_marks_made_since_it_was_read(registry: SqlRegistry) -> None:
+    registry.save_incidents([an_open_one(1), an_open_one(2)])
+    read = registry.open_incidents()
+    registry.change_incident("I-00001", lambda one: acknowledge(one, by="ana", now=at(5)))
+    registry.change_incident("I-00001", lambda one: shelve(one, by="rui", until=at(50), reason="works", now=at(6)))
+    kept = registry.save_judgement([replace(one, cause="worse", updated_at=at(7)) for one in read])
+    assert kept == [registry.incident("I-00001"), registry.incident("I-00002")]
+    assert kept[0] == replace(
+        read[0], cause="worse", updated_at=at(7), acknowledged_by="ana", acknowledged_at=at(5),
+        shelved_by="rui", shelved_until=at(50), shelved_reason="works",
+    )  # fmt: skip
+    assert kept[1] == replace(read[1], cause="worse", updated_at=at(7))
+
+
+def test_a_mark_taken_back_since_does_not_return_with_what_is_judged(registry: SqlRegistry) -> None:
+    shelved = shelve(an_open_one(1), by="rui", until=at(50), reason="works", now=at(6))
+    registry.save_incidents([shelved])
+    registry.change_incident("I-00001", lambda one: replace(one, shelved_by="", shelved_until=None, shelved_reason=""))
+    (kept,) = registry.save_judgement([replace(shelved, cause="worse")])
+    assert (kept.cause, kept.shelved_by, kept.shelved_until, kept.shelved_reason) == ("worse", "", None, "")
+
+
+def test_what_is_judged_anew_is_added_and_what_was_closed_stays_closed(registry: SqlRegistry) -> None:
+    open_one = an_open_one(1)
+    closed = close(open_one, now=at(8))
+    registry.save_incidents([closed])
+    assert registry.save_judgement([replace(open_one, cause="stale"), an_open_one(2)]) == [closed, an_open_one(2)]
+    assert registry.open_incidents() == [an_open_one(2)]
+    assert registry.save_judgement([]) == []
+
+
+def test_what_is_judged_is_kept_all_or_none(registry: SqlRegistry) -> None:
+    registry.save_incidents([an_open_one(1)])
+    with pytest.raises(InputError):
+        registry.save_judgement([replace(an_open_one(1), cause="x"), replace(an_open_one(2), confidence=float("nan"))])
+    assert registry.open_incidents() == [an_open_one(1)]
+
+
+def test_operators_and_the_cycle_at_once_lose_nothing_of_each_other(reopen: Callable[[], SqlRegistry]) -> None:
+    cycle, desk = reopen(), reopen()
+    cycle.save_incidents([an_open_one(number) for number in range(20)])
+
+    def judge() -> None:
+        for turn in range(30):
+            cycle.save_judgement([replace(one, cause=f"turn {turn}") for one in cycle.open_incidents()])
+        cycle.save_judgement([close(one, now=at(99)) for one in cycle.open_incidents()])
+
+    def mark(number: int) -> bool:
+        try:
+            desk.change_incident(f"I-{number:05}", lambda one: acknowledge(one, by=f"ana {number}", now=at(50)))
+        except ConflictError:  # it was closed first
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        judging = pool.submit(judge)
+        marked = list(pool.map(mark, range(20)))
+        judging.result()
+    for number in range(20):
+        one = desk.incident(f"I-{number:05}")
+        assert (one.state, one.cause) == (IncidentState.CLOSED, "turn 29")
+        assert one.acknowledged_by == (f"ana {number}" if marked[number] else "")
