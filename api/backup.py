@@ -19,7 +19,7 @@ _DATABASE_ENDINGS = (".db", ".sqlite")
 _PASSING = ("-wal", "-shm", "-journal", ".lock", ".pid", ".part")
 """Files that belong to a running process and mean nothing in a copy."""
 _PASSING_FILES = frozenset({"broker.url"})
-"""The embedded broker's address and password: made anew at each start."""
+"""The embedded broker's address and password, in clear: a restored installation makes new ones."""
 
 
 def write_backup(folder: Path, archive: Path) -> dict[str, int]:

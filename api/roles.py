@@ -81,7 +81,8 @@ class IngestRole:
             return self._settings.mqtt_url.get_secret_value()
         from ingest.broker import embedded_broker
 
-        url = self._stack.enter_context(embedded_broker(self._settings.mqtt_port))
+        kept = self._settings.data_dir / bootstrap.BROKER_FILE
+        url = self._stack.enter_context(embedded_broker(self._settings.mqtt_port, credentials_file=kept))
         bootstrap.write_broker_url(self._settings.data_dir, url)
         return url
 

@@ -1,8 +1,9 @@
 """The embedded broker: amqtt in a child process on loopback, for the demo and a first look.
 
 It keeps sessions in memory only and speaks MQTT 3.1.1; production uses Mosquitto. Nobody gets in without the user name
-and password that are made for each start. The child ends when its parent does, however that ends: it holds the other
-end of a pipe.
+and password; they are made once and kept by the caller, so that gateways on this machine find their way back after a
+restart. Other machines need a broker of their own. The child ends when its parent does, however that ends: it holds the
+other end of a pipe.
 
 Run as `python -m ingest.broker`, it is the child: it reads one line of JSON (`port`, `username`, `password`), answers
 `{"port": n}` when it listens or `{"error": text}`, and serves until its standard input closes.
@@ -25,6 +26,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import urlsplit
 
 from twin.errors import ConfigError, UnavailableError
 
@@ -35,10 +37,11 @@ _STOP_WITHIN_S = 5.0
 
 
 @contextmanager
-def embedded_broker(port: int = 0) -> Iterator[str]:
+def embedded_broker(port: int = 0, *, credentials_file: Path | None = None) -> Iterator[str]:
     """Run a broker on loopback for the length of the block; yield its address with the credentials in it.
 
-    Port 0 picks a free one.
+    Port 0 picks a free one. The password of the address in `credentials_file` is taken again where there is one;
+    the caller keeps the new address there.
 
     Raises:
         ConfigError: If the port is taken or amqtt is not installed.
@@ -46,7 +49,7 @@ def embedded_broker(port: int = 0) -> Iterator[str]:
     """
     if find_spec("amqtt") is None:
         raise ConfigError("the embedded broker needs amqtt: install h2twin[demo], or name a broker with TWIN_MQTT_URL")
-    password = secrets.token_urlsafe(24)
+    password = _kept_password(credentials_file) or secrets.token_urlsafe(24)
     child = subprocess.Popen(
         [sys.executable, "-m", "ingest.broker"],
         stdin=subprocess.PIPE,
@@ -60,6 +63,15 @@ def embedded_broker(port: int = 0) -> Iterator[str]:
         yield f"mqtt://{_USERNAME}:{password}@{_LOOPBACK}:{listening}?protocol=3.1.1"
     finally:
         _end(child)
+
+
+def _kept_password(file: Path | None) -> str:
+    """Return the password in the address that `file` holds; empty where there is none."""
+    try:
+        text = file.read_text().strip() if file is not None else ""
+        return urlsplit(text).password or ""
+    except (OSError, ValueError):  # not there, not ours, not text, no address
+        return ""
 
 
 def _start(child: subprocess.Popen[str], order: dict[str, object]) -> int:

@@ -157,3 +157,25 @@ def test_a_broker_that_refuses_mqtt_5_is_spoken_to_in_3_1_1(tmp_path: Path) -> N
     assert levels == [5, 4]
     store.close()
     registry.close()
+
+
+def test_gateways_get_in_with_the_same_credentials_after_a_restart(tmp_path: Path) -> None:
+    port, kept = free_port(), tmp_path / "broker.url"
+    with embedded_broker(port, credentials_file=kept) as first:
+        kept.write_text(first + "\n")
+    with embedded_broker(port, credentials_file=kept) as again, Publisher(first, timeout_s=10) as gateway:
+        assert again == first
+        gateway.publish("h2/g1/P-1", b"{}")
+    with embedded_broker(port) as elsewhere:
+        assert elsewhere != first
+
+
+@pytest.mark.parametrize(
+    "left_over", ["", "\n", "no address", "mqtt://127.0.0.1:1883", "mqtt://h2twin:@127.0.0.1:1", "mqtt://[", "\x00\xff"]
+)
+def test_a_file_without_credentials_gives_new_ones(tmp_path: Path, left_over: str) -> None:
+    kept = tmp_path / "broker.url"
+    kept.write_bytes(left_over.encode("latin-1"))
+    with embedded_broker(credentials_file=kept) as url, Publisher(url, timeout_s=10) as gateway:
+        gateway.publish("h2/g1/P-1", b"{}")
+        assert len(url.split("@")[0]) > len("mqtt://h2twin:") + 20
