@@ -126,7 +126,10 @@ class PredictedOutage:
 
 @dataclass(frozen=True, slots=True)
 class TankOutlook:
-    """A tank's level now, when it will be empty or full (None: not within the horizon), and its level per step."""
+    """A tank's level now, when it will be empty or full (None: not within the horizon), and its level per step.
+
+    `measured` is False where `level_m` is no fresh trusted measurement but what the model file says.
+    """
 
     tank_id: str
     level_m: float
@@ -135,6 +138,7 @@ class TankOutlook:
     empty_at: datetime | None
     full_at: datetime | None
     level_series_m: tuple[float, ...] = ()
+    measured: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,11 @@ class SupplyForecast:
     """The supply network from T0 on: outages, tanks, and the values at the sensors' places.
 
     `valid_at` are the forecast's moments; every series and tank level has one value for each.
+
+    `measured` names the tanks, pumps and valves whose state at T0 was measured. `assumed` names those that have a
+    sensor but no fresh trusted value: what they do is the model's guess. `assumed_area` are the nodes whose supply
+    could rest on that guess (empty although something is assumed: it is not known which, so all of them). Elements
+    without any sensor are in neither.
     """
 
     run_id: str
@@ -164,6 +173,13 @@ class SupplyForecast:
     series: tuple[ForecastSeries, ...] = ()
     demand_m3: float = 0.0
     delivered_m3: float = 0.0
+    measured: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    assumed_area: tuple[str, ...] = ()
+
+    def rests_on_assumption(self, node_id: str) -> bool:
+        """Whether the supply of a node could rest on what is merely assumed."""
+        return bool(self.assumed) and (not self.assumed_area or node_id in self.assumed_area)
 
 
 @dataclass(frozen=True, slots=True)

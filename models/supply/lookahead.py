@@ -12,8 +12,9 @@ from datetime import datetime, timedelta, tzinfo
 
 import numpy as np
 
+from models.supply.connectivity import Booleans, hours_with_source
 from models.supply.controls import timer_cycle_s
-from models.supply.epanet import ControlType, LinkType, LinkValue, NodeValue, Option, Project, engine_version
+from models.supply.epanet import ControlType, LinkType, LinkValue, NodeType, NodeValue, Option, Project, engine_version
 from models.supply.facts import DAY_S, ControlKind, Floats, ModelFacts, read_facts
 from models.supply.inp import vet_inp
 from models.supply.loader import model_hash
@@ -102,7 +103,7 @@ def look_ahead(task: LookaheadTask) -> Lookahead:
         _set_demand(project, facts, state, duration_s)
         results = run(project, facts, wall_limit_s=task.wall_limit_s)
     check_held(results, facts, [held.link_id for held in state.held_closed])
-    tanks = tank_outlooks(results, facts, task.issued_at)
+    tanks = tank_outlooks(results, facts, task.issued_at, measured=state.measured)
     district_of_node = [state.districts[group] for group in state.group_of_node]
     causes = Causes(
         results, facts, tanks, state.held_closed, district_of_node, issued_at=task.issued_at, zone=task.zone
@@ -230,6 +231,7 @@ def _series(
     results: Results, facts: ModelFacts, places: Sequence[SensorPlace]
 ) -> tuple[tuple[ForecastSeries, ...], tuple[str, ...]]:
     series, unknown = [], []
+    wet = _with_source(results, facts)
     nodes = {node_id: column for column, node_id in enumerate(facts.node_ids)}
     links = {link_id: column for column, link_id in enumerate(facts.link_ids)}
     for place in places:
@@ -237,25 +239,35 @@ def _series(
         if column is None:
             unknown.append(f"{place.element_type} {place.element_id} of a sensor is not in the model")
             continue
-        values = _values_at(results, facts, place, column)
+        values = _values_at(results, facts, place, column, wet)
         if values is not None:
             series.append(ForecastSeries(place.element_type, place.element_id, place.quantity, tuple(values.tolist())))
     return tuple(series), tuple(unknown)
 
 
-def _values_at(results: Results, facts: ModelFacts, place: SensorPlace, column: int) -> Floats | None:
+def _with_source(results: Results, facts: ModelFacts) -> Booleans:
+    """Return which nodes hold water, per whole hour: tanks and reservoirs always, junctions while a source reaches
+    them. EPANET keeps pipes full and shows a pressure where nobody gets a drop.
+    """
+    stores = np.array([kind is not NodeType.JUNCTION for kind in facts.node_types])
+    wet: Booleans = hours_with_source(results, facts) | stores
+    return wet
+
+
+def _values_at(results: Results, facts: ModelFacts, place: SensorPlace, column: int, wet: Booleans) -> Floats | None:
     rows = results.hours
     if place.element_type == "link":
         return {
             Quantity.FLOW: results.flow_m3s[rows, column],
             Quantity.STATUS: results.is_open[rows, column].astype(np.float64),
         }.get(place.quantity)
-    above_m = results.head_m[rows, column] - facts.elevation_m[column]
+    has_water, elevation_m = wet[:, column], facts.elevation_m[column]
+    above_m = np.where(has_water, results.head_m[rows, column] - elevation_m, 0.0)
     return {
         Quantity.PRESSURE: above_m,
         Quantity.LEVEL: above_m,
-        Quantity.HEAD: results.head_m[rows, column],
-        Quantity.DEMAND: results.delivered_m3s[rows, column],
+        Quantity.HEAD: above_m + elevation_m,
+        Quantity.DEMAND: np.where(has_water, results.delivered_m3s[rows, column], 0.0),
         Quantity.VOLUME: results.tank_volume_m3[rows, column],
     }.get(place.quantity)
 

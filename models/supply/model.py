@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
 from models.pool import EnginePool
+from models.supply.assumptions import area_of
 from models.supply.districts import metered_links, names_at_nodes, with_districts
 from models.supply.loader import LoadedModel, load_model
 from models.supply.lookahead import Lookahead, LookaheadTask, SensorPlace, look_ahead, valid_at
@@ -87,7 +88,8 @@ class EpanetSupply:
         """
         self._districting = _Districting.of(request.sensors.values())
         loaded = self._load()
-        state = state_at(request, self._network_between(self._districting), loaded.facts, self._zone)
+        network = self._network_between(self._districting)
+        state = state_at(request, network, loaded.facts, self._zone)
         ahead = self._pool.run(look_ahead, self._task(request, state), time_limit_s=self._time_limit_s)
         return SupplyForecast(
             run_id=request.run_id,
@@ -100,6 +102,9 @@ class EpanetSupply:
             series=ahead.series,
             demand_m3=ahead.demand_m3,
             delivered_m3=ahead.delivered_m3,
+            measured=state.measured,
+            assumed=state.assumed,
+            assumed_area=area_of(state.assumed, network, loaded.facts),
         )
 
     def _load(self) -> LoadedModel:
@@ -164,5 +169,7 @@ def _inputs_hash(request: SupplyRequest, state: SupplyState, model_sha256: str) 
         sorted(link.cause_key for link in state.held_closed),
         state.districts,
         state.multipliers.tolist(),
+        state.measured,
+        state.assumed,
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -30,6 +30,9 @@ NO_FLOW_M3S = 1e-4
 TIME_TO_FOLLOW = timedelta(minutes=20)
 """A pump or valve that has not followed its level control for this long has failed."""
 
+_TELL_LEVEL = (Quantity.LEVEL, Quantity.PRESSURE, Quantity.HEAD)
+"""What tells a tank's level, best first."""
+
 _BEYOND_TANK = 0.1  # a level this share of the tank's range outside of it is not believed
 
 
@@ -44,7 +47,11 @@ class HeldClosed:
 
 @dataclass(frozen=True, slots=True)
 class SupplyState:
-    """The network at T0. `model_time_s` is T0 on the model's clock; `group_of_node` numbers the districts."""
+    """The network at T0. `model_time_s` is T0 on the model's clock; `group_of_node` numbers the districts.
+
+    `measured` names the tanks and links whose state is measured, `assumed` those that have a sensor for it which says
+    nothing now, and the links that stand still while the tank they follow is unseen (at rest, or failed?).
+    """
 
     model_time_s: int
     tank_level_m: Mapping[str, float]
@@ -55,21 +62,26 @@ class SupplyState:
     multipliers: Floats
     demand: tuple[DemandForecast, ...]
     basis: tuple[str, ...]
+    measured: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
 
 def state_at(request: SupplyRequest, network: Network, facts: ModelFacts, zone: tzinfo) -> SupplyState:
     """Derive the state at T0 (`request.issued_at`) from the request's readings."""
     reader = _Reader(request)
     measured, tank_level_m = {}, {}
+    unseen_tanks = []
     for tank_id, tank in facts.tanks.items():
         level_m = _measured_level(reader, tank)
         if level_m is not None:
             measured[tank_id] = level_m
         else:
             reader.basis.append(f"tank {tank_id}: no level known, the model's {tank.initial_level_m:.2f} m is taken")
+            if any(reader.has_sensor(ElementType.NODE, tank_id, quantity) for quantity in _TELL_LEVEL):
+                unseen_tanks.append(tank_id)
         tank_level_m[tank_id] = tank.initial_level_m if level_m is None else level_m
     model_time_s = facts.model_time_s(request.issued_at, zone)
-    judge = _LinkJudge(request, facts, measured, model_time_s)
+    judge = _LinkJudge(request, facts, measured, model_time_s, frozenset(unseen_tanks))
     for position, link_id in enumerate(facts.link_ids):
         judge.judge(reader, position, link_id)
     districts, group_of_node = _groups(network, facts)
@@ -84,6 +96,8 @@ def state_at(request: SupplyRequest, network: Network, facts: ModelFacts, zone: 
         multipliers=np.array([forecast.multiplier for forecast in demand]),
         demand=demand,
         basis=(*reader.basis, *judge.basis, *_demand_words(demand)),
+        measured=(*measured, *judge.measured),
+        assumed=(*unseen_tanks, *judge.assumed),
     )
 
 
@@ -98,15 +112,24 @@ class _Reader:
             self._sensors[sensor.element_type, sensor.element_id, sensor.quantity].append(sensor)
         self.basis: list[str] = []
 
+    def has_sensor(self, kind: ElementType, element_id: str, quantity: Quantity) -> bool:
+        """Whether a sensor measures a quantity of an element, whatever it says."""
+        return (kind, element_id, quantity) in self._sensors
+
+    def has_fresh(self, kind: ElementType, element_id: str, quantity: Quantity) -> bool:
+        """Whether there is a usable reading."""
+        sensors = self._sensors.get((kind, element_id, quantity), [])
+        latest = ((sensor, self._request.latest.get(sensor.sensor_id)) for sensor in sensors)
+        return any(reading is not None and self._is_fresh(sensor, reading) for sensor, reading in latest)
+
     def newest(self, kind: ElementType, element_id: str, quantity: Quantity) -> Reading | None:
         """Return the newest reading that is not stale and not from the future."""
         usable = []
-        for sensor in self._sensors[kind, element_id, quantity]:
+        for sensor in self._sensors.get((kind, element_id, quantity), []):
             reading = self._request.latest.get(sensor.sensor_id)
             if reading is None:
                 continue
-            age = self._request.issued_at - reading.observed_at
-            if timedelta(0) <= age <= timedelta(seconds=STALE_AFTER_PERIODS * sensor.expected_every_s):
+            if self._is_fresh(sensor, reading):
                 usable.append(reading)
             else:
                 self.basis.append(
@@ -115,9 +138,14 @@ class _Reader:
                 )
         return max(usable, key=lambda reading: reading.observed_at, default=None)
 
+    def _is_fresh(self, sensor: Sensor, reading: Reading) -> bool:
+        age = self._request.issued_at - reading.observed_at
+        return timedelta(0) <= age <= timedelta(seconds=STALE_AFTER_PERIODS * sensor.expected_every_s)
+
 
 def _measured_level(reader: _Reader, tank: TankFacts) -> float | None:
-    for quantity, offset_m in ((Quantity.LEVEL, 0.0), (Quantity.PRESSURE, 0.0), (Quantity.HEAD, tank.elevation_m)):
+    for quantity in _TELL_LEVEL:
+        offset_m = tank.elevation_m if quantity is Quantity.HEAD else 0.0
         reading = reader.newest(ElementType.NODE, tank.tank_id, quantity)
         if reading is None:
             continue
@@ -143,18 +171,26 @@ class _LinkJudge:
     """Decides for each measured link whether it starts open, starts closed, or has failed."""
 
     def __init__(
-        self, request: SupplyRequest, facts: ModelFacts, measured_level_m: Mapping[str, float], model_time_s: int
+        self,
+        request: SupplyRequest,
+        facts: ModelFacts,
+        measured_level_m: Mapping[str, float],
+        model_time_s: int,
+        unseen_tanks: frozenset[str],
     ) -> None:
         self._request = request
         self._facts = facts
         self._level_m = measured_level_m
         self._time_s = model_time_s
+        self._unseen_tanks = unseen_tanks
         self._controls: dict[str, list[Control]] = defaultdict(list)
         for control in facts.controls:
             self._controls[control.link_id].append(control)
         self._cycle_s = timer_cycle_s(facts.controls)
         self.initially_open: dict[str, bool] = {}
         self.held_closed: list[HeldClosed] = []
+        self.measured: list[str] = []
+        self.assumed: list[str] = []
         self.basis: list[str] = []
 
     def judge(self, reader: _Reader, position: int, link_id: str) -> None:
@@ -162,11 +198,15 @@ class _LinkJudge:
         is_pump = self._facts.link_types[position] is LinkType.PUMP
         is_open = self._measured_open(reader, link_id, is_pump)
         timed = time_call(self._controls[link_id], self._time_s, self._facts.clock.start_clock_s, self._cycle_s)
+        kind = "pump" if is_pump else "link"
         if is_open is None:
+            if self._is_unseen(reader, position, link_id):
+                self.assumed.append(link_id)
+                self.basis.append(f"{kind} {link_id}: its sensors say nothing now, left to its control (assumed)")
             if timed is not None:
                 self.initially_open[link_id] = timed.opens
             return
-        kind = "pump" if is_pump else "link"
+        self.measured.append(link_id)
         self.basis.append(f"{kind} {link_id}: measured {'open' if is_open else 'closed'}")
         call = self._call(link_id, timed, position)
         if is_open:
@@ -179,6 +219,22 @@ class _LinkJudge:
             self.initially_open[link_id] = False
             if link_id in self._facts.ruled_links:
                 self.basis.append(f"{kind} {link_id} is closed; its rules may open it (rules are not judged)")
+            unseen = sorted({control.node_id for control in self._controls[link_id]} & self._unseen_tanks)
+            if unseen:
+                self.assumed.append(link_id)
+                self.basis.append(
+                    f"{kind} {link_id}: at rest or failed? {', '.join(unseen)} is unseen (assumed at rest)"
+                )
+
+    def _is_unseen(self, reader: _Reader, position: int, link_id: str) -> bool:
+        """Whether a link without a known state has a sensor that ought to tell it: of status, or of a pump's or
+        valve's flow while that is silent too.
+        """
+        if reader.has_sensor(ElementType.LINK, link_id, Quantity.STATUS):
+            return True
+        is_pipe = self._facts.link_types[position] in (LinkType.PIPE, LinkType.CVPIPE)
+        metered = reader.has_sensor(ElementType.LINK, link_id, Quantity.FLOW)
+        return metered and not is_pipe and not reader.has_fresh(ElementType.LINK, link_id, Quantity.FLOW)
 
     def _call(self, link_id: str, timed: Call | None, position: int) -> Call | None:
         controls = self._controls[link_id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -13,8 +14,10 @@ from twin.forecasts import TankOutlook
 _REACHED_WITHIN_M = 1e-3
 
 
-def tank_outlooks(results: Results, facts: ModelFacts, issued_at: datetime) -> tuple[TankOutlook, ...]:
-    """Return each tank's outlook from T0 on."""
+def tank_outlooks(
+    results: Results, facts: ModelFacts, issued_at: datetime, *, measured: Collection[str]
+) -> tuple[TankOutlook, ...]:
+    """Return each tank's outlook from T0 on; `measured` are the tanks whose level at T0 is no guess."""
     outlooks = []
     for tank_id, tank in facts.tanks.items():
         column = facts.node_ids.index(tank_id)
@@ -30,6 +33,7 @@ def tank_outlooks(results: Results, facts: ModelFacts, issued_at: datetime) -> t
                 empty_at=None if empty_s is None else issued_at + timedelta(seconds=empty_s),
                 full_at=None if full_s is None else issued_at + timedelta(seconds=full_s),
                 level_series_m=tuple(level_m[results.hours].tolist()),
+                measured=tank_id in measured,
             )
         )
     return tuple(outlooks)

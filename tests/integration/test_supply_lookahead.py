@@ -17,6 +17,7 @@ from models.networks.ctown import SUPPLY_INP
 from models.pool import EnginePool
 from models.supply.model import EpanetSupply
 from twin.forecasts import ShortageKind, SupplyForecast
+from twin.readings import Sensor
 from twin.units import Quantity
 
 LEVEL = a_sensor("LT", Quantity.LEVEL, "T")
@@ -197,3 +198,74 @@ def test_an_accident_in_c_town_shows_where_it_must(pool: EnginePool) -> None:
     assert nodes
     assert nodes <= consumers_of_t5
     assert {o.shortage for o in forecast.outages if o.node_id in nodes} == {ShortageKind.NO_SOURCE}
+
+
+# ------------------------------------------------------------------------------------- what is merely assumed
+
+
+def test_what_has_a_sensor_but_no_fresh_value_is_assumed_and_what_has_none_is_not(one_tank: EpanetSupply) -> None:
+    seen = one_tank.run(a_request({LEVEL: 1.9, PUMP: 0.0}))
+    assert (seen.measured, seen.assumed, seen.assumed_area) == (("T", "PU"), (), ())
+    silent = one_tank.run(a_request({LEVEL: 1.9, PUMP: 0.0}, age=timedelta(minutes=16)))
+    assert (silent.measured, silent.assumed) == ((), ("T", "PU"))
+    assert set(silent.assumed_area) == {"R", "A", "T", "J", "K"}
+    unequipped = one_tank.run(a_request({}))
+    assert (unequipped.measured, unequipped.assumed) == ((), ())
+
+
+def test_the_level_of_a_tank_is_measured_or_said_not_to_be(one_tank: EpanetSupply) -> None:
+    assert one_tank.run(a_request({LEVEL: 3.0})).tanks[0].measured
+    assert not one_tank.run(a_request({LEVEL: 3.0}, age=timedelta(minutes=16))).tanks[0].measured
+    assert not one_tank.run(a_request({LEVEL: 9.0})).tanks[0].measured
+    assert not one_tank.run(a_request({})).tanks[0].measured
+
+
+def test_a_resting_pump_whose_tank_is_unseen_may_have_failed(one_tank: EpanetSupply) -> None:
+    request = a_request({LEVEL: 1.5, PUMP: 0.0})
+    forecast = one_tank.run(replace(request, latest={"SP": request.latest["SP"]}, history={}))
+    assert set(forecast.assumed) == {"T", "PU"}
+    assert "at rest or failed? T is unseen" in words(forecast)
+
+
+@pytest.mark.parametrize(
+    ("sensors", "assumed"),
+    [
+        pytest.param([a_sensor("S3", Quantity.STATUS, "P3")], ("P3",), id="the status of a pipe"),
+        pytest.param([a_sensor("F3", Quantity.FLOW, "P3")], (), id="a flow meter on a pipe tells nothing of its state"),
+        pytest.param([PUMP_FLOW], ("PU",), id="the flow of a pump"),
+    ],
+)
+def test_links_are_assumed_by_what_their_sensors_would_tell(
+    one_tank: EpanetSupply, sensors: list[Sensor], assumed: tuple[str, ...]
+) -> None:
+    silent = replace(a_request(dict.fromkeys(sensors, 0.0)), latest={}, history={})
+    assert one_tank.run(silent).assumed == assumed
+
+
+def test_a_silent_station_in_c_town_leaves_its_own_area_unknown_and_no_more(pool: EnginePool) -> None:
+    supply = EpanetSupply(SUPPLY_INP.read_bytes(), pool, model_id="C-Town")
+    pumps = ("PU1", "PU2", "PU3", "PU4", "PU5", "PU6", "PU7", "PU8", "PU9", "PU10", "PU11", "V2")
+    request = a_request({a_sensor(f"F_{pump}", Quantity.FLOW, pump): 0.03 for pump in pumps})
+    latest = {name: reading for name, reading in request.latest.items() if name not in ("F_PU4", "F_PU5")}
+    forecast = supply.run(replace(request, latest=latest))
+    assert forecast.assumed == ("PU4", "PU5")
+    area = set(forecast.assumed_area)
+    assert set(supply.network.nodes_of("T3")) <= area
+    assert not set(supply.network.nodes_of("T4")) & area
+    assert not set(supply.network.nodes_of("T5")) & area
+
+
+def test_without_a_source_no_pressure_is_foretold(one_tank: EpanetSupply) -> None:
+    # P3 is closed: behind it EPANET shows K under the pressure of full pipes, 43 m, but nobody gets any water.
+    sensors = {
+        a_sensor("S3", Quantity.STATUS, "P3"): 0.0,
+        a_sensor("PK", Quantity.PRESSURE, "K"): 0.0,
+        a_sensor("HK", Quantity.HEAD, "K"): 20.0,
+        a_sensor("DK", Quantity.DEMAND, "K"): 0.0,
+        a_sensor("PJ", Quantity.PRESSURE, "J"): 40.0,
+    }
+    forecast = one_tank.run(a_request({LEVEL: 3.0, **sensors}))
+    found = {(s.element_id, s.quantity): set(s.values) for s in forecast.series}
+    assert (found["K", "pressure"], found["K", "head"], found["K", "demand"]) == ({0.0}, {20.0}, {0.0})
+    assert min(found["J", "pressure"]) > 35
+    assert min(found["T", "level"]) >= 1.0
