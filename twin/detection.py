@@ -53,7 +53,6 @@ OBSERVED_CONFIDENCE = 0.9
 PREDICTED_CONFIDENCE = 0.7
 """One deterministic run states no probability: these two are conventions, not calibrated frequencies."""
 
-SILENT_AFTER_INTERVALS = 3
 GROUP_SILENT_FROM = 3
 
 
@@ -262,11 +261,7 @@ def findings_from_sensors(
 
 def _is_silent(sensor: Sensor, latest_any: Mapping[str, Reading], now: datetime) -> bool:
     reading = latest_any.get(sensor.sensor_id)
-    return reading is None or now - reading.observed_at > _patience(sensor)
-
-
-def _patience(sensor: Sensor) -> timedelta:
-    return timedelta(seconds=SILENT_AFTER_INTERVALS * sensor.expected_every_s)
+    return reading is None or sensor.is_silent(reading.observed_at, now=now)
 
 
 def _silence(sensor: Sensor, latest_any: Mapping[str, Reading], now: datetime, known_since: datetime) -> Finding:
@@ -280,7 +275,7 @@ def _silence(sensor: Sensor, latest_any: Mapping[str, Reading], now: datetime, k
         confidence=1.0,
         starts_at=known_since if reading is None else reading.observed_at,
         sensor_ids=(sensor.sensor_id,),
-        unknown=now - known_since <= _patience(sensor),
+        unknown=not sensor.is_silent(known_since, now=now),
     )
 
 
@@ -610,9 +605,6 @@ def _one_per_key(findings: Iterable[Finding]) -> dict[Key, Finding]:
     return {key: _merged(by_key[key]) for key in sorted(by_key)}
 
 
-_RANK = {severity: rank for rank, severity in enumerate(Severity)}
-
-
 def _merged(findings: list[Finding]) -> Finding:
     known = [finding for finding in findings if not finding.unknown]
     if len(findings) == 1 or not known:
@@ -637,6 +629,10 @@ def _merged(findings: list[Finding]) -> Finding:
     )
 
 
+def _rank(severity: Severity) -> int:
+    return severity.rank
+
+
 def _in_order(finding: Finding) -> tuple[str, ...]:
     return (finding.cause, *finding.node_ids, *finding.sensor_ids, finding.run_id)
 
@@ -648,7 +644,7 @@ def _merged_cause(first: Finding, sensors: Collection[str]) -> str:
 
 
 def _merged_severity(findings: Sequence[Finding], sensors: Collection[str]) -> Severity:
-    worst = max((finding.severity for finding in findings), key=_RANK.__getitem__)
+    worst = max((finding.severity for finding in findings), key=_rank)
     if findings[0].kind is IncidentKind.SENSOR_SILENT and len(sensors) >= GROUP_SILENT_FROM:
-        return max(worst, Severity.MODERATE, key=_RANK.__getitem__)
+        return max(worst, Severity.MODERATE, key=_rank)
     return worst

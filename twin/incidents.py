@@ -35,6 +35,11 @@ class Severity(StrEnum):
     SEVERE = "severe"
     EXTREME = "extreme"
 
+    @property
+    def rank(self) -> int:
+        """The place in this order: the higher, the worse."""
+        return list(Severity).index(self)
+
 
 @dataclass(frozen=True, slots=True)
 class DrySpell:

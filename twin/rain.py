@@ -12,11 +12,8 @@ from datetime import datetime, timedelta
 
 from twin.errors import InputError
 from twin.ports import ObservedRain
-from twin.readings import ElementType, Kind, Reading, Sensor
+from twin.readings import SILENT_AFTER_INTERVALS, ElementType, Kind, Reading, Sensor
 from twin.units import Quantity
-
-PATIENCE_INTERVALS = 3
-"""A gauge that has been silent for more intervals than this no longer holds the state back."""
 
 
 def rain_gauges(sensors: Mapping[str, Sensor]) -> list[Sensor]:
@@ -37,11 +34,11 @@ def covered_until(gauges: Sequence[Sensor], newest: Mapping[str, Reading], *, no
     """Return the moment (a whole second) up to which every gauge that is not silent has reported its rain.
 
     The drainage state is carried on to this moment and no further: rain that is still on its way must not be taken
-    for dry weather. A gauge that has been silent for `PATIENCE_INTERVALS` of its intervals is not waited for.
+    for dry weather. A gauge that has been silent for `SILENT_AFTER_INTERVALS` is not waited for.
     """
     ends = []
     for gauge in gauges:
-        patience_end = now - PATIENCE_INTERVALS * interval_of(gauge)
+        patience_end = now - SILENT_AFTER_INTERVALS * interval_of(gauge)
         reported = newest[gauge.sensor_id].observed_at if gauge.sensor_id in newest else patience_end
         ends.append(max(reported, patience_end))
     return min([*ends, now]).replace(microsecond=0)

@@ -7,7 +7,7 @@ and what exactly arrived. The raw value and unit are never lost, whatever a chec
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from twin.units import Quantity, si_unit, to_si
@@ -55,6 +55,10 @@ class Reason(StrEnum):
     COUNTER_RESET = "counter_reset"
 
 
+SILENT_AFTER_INTERVALS = 3
+"""One late value is a hiccup; after three a sensor's last value no longer says how things are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sensor:
     """A device that measures one quantity at one place.
@@ -73,6 +77,10 @@ class Sensor:
     expected_every_s: float = 300.0
     low: float | None = None
     high: float | None = None
+
+    def is_silent(self, last_heard_at: datetime, *, now: datetime) -> bool:
+        """Whether nothing was observed for more than `SILENT_AFTER_INTERVALS` of the sensor's intervals."""
+        return now - last_heard_at > timedelta(seconds=SILENT_AFTER_INTERVALS * self.expected_every_s)
 
     @property
     def unit_received(self) -> str:

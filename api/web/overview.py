@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from api.freshness import Freshness, latest_good
 from api.services import Services
@@ -13,9 +13,7 @@ from twin.notices import Notice, NoticeState
 from twin.ports import Beat
 from twin.readings import Quality
 
-SILENT_AFTER_INTERVALS = 3
 LISTED = 20
-_WORST_FIRST = ("extreme", "severe", "moderate", "minor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def overview(services: Services) -> Overview:
     """Look up everything an operator wants to see first."""
     now = services.clock.now()
     registry = services.registry
-    incidents = sorted(registry.open_incidents(), key=lambda one: (_WORST_FIRST.index(one.severity), one.opened_at))
+    incidents = sorted(registry.open_incidents(), key=lambda one: (-one.severity.rank, one.opened_at))
     silent, bad, total = _sensors(services, now)
     counts = registry.count_notices()
     return Overview(
@@ -97,11 +95,10 @@ def _sensors(services: Services, now: datetime) -> tuple[list[SensorLine], list[
     bad: list[SensorLine] = []
     for sensor in sensors.values():
         reading = newest.get(sensor.sensor_id)
-        age = now - reading.observed_at if reading else None
-        age_s = age.total_seconds() if age else None
+        age_s = (now - reading.observed_at).total_seconds() if reading else None
         facts = (sensor.sensor_id, sensor.quantity.value, sensor.district)
-        if age is None or age > timedelta(seconds=SILENT_AFTER_INTERVALS * sensor.expected_every_s):
-            silent.append(SensorLine(*facts, "never heard" if age is None else "silent", age_s))
-        elif reading is not None and reading.quality in (Quality.BAD, Quality.SUSPECT):
+        if reading is None or sensor.is_silent(reading.observed_at, now=now):
+            silent.append(SensorLine(*facts, "never heard" if reading is None else "silent", age_s))
+        elif reading.quality in (Quality.BAD, Quality.SUSPECT):
             bad.append(SensorLine(*facts, f"{reading.quality}: {', '.join(reading.reasons) or 'no reason'}", age_s))
     return silent, bad, len(sensors)

@@ -87,8 +87,7 @@ def _ages(services: Services) -> dict[str, Freshness | None]:
 
 
 def _worst_first(notice: Notice) -> tuple[int, datetime]:
-    order = ("extreme", "severe", "moderate", "minor")
-    return order.index(notice.severity.value), notice.starts_at or notice.created_at
+    return -notice.severity.rank, notice.starts_at or notice.created_at
 
 
 def _public(notice: Notice, services: Services, language: str, now: datetime) -> PublicNotice:
