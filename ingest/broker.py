@@ -30,17 +30,20 @@ from urllib.parse import urlsplit
 
 from twin.errors import ConfigError, UnavailableError
 
+_LOG = logging.getLogger(__name__)
+
 _LOOPBACK = "127.0.0.1"
 _USERNAME = "h2twin"
 _START_WITHIN_S = 30.0
 _STOP_WITHIN_S = 5.0
+_LOOK_EVERY_S = 0.5
 
 
 @contextmanager
 def embedded_broker(port: int = 0, *, credentials_file: Path | None = None) -> Iterator[str]:
     """Run a broker on loopback for the length of the block; yield its address with the credentials in it.
 
-    Port 0 picks a free one. The password of the address in `credentials_file` is taken again where there is one;
+    A broker whose process dies is started again on the same port. Port 0 picks a free one. The password of the address in `credentials_file` is taken again where there is one;
     the caller keeps the new address there.
 
     Raises:
@@ -50,7 +53,50 @@ def embedded_broker(port: int = 0, *, credentials_file: Path | None = None) -> I
     if find_spec("amqtt") is None:
         raise ConfigError("the embedded broker needs amqtt: install h2twin[demo], or name a broker with TWIN_MQTT_URL")
     password = _kept_password(credentials_file) or secrets.token_urlsafe(24)
-    child = subprocess.Popen(
+    with _Minder({"port": port, "username": _USERNAME, "password": password}) as listening:
+        yield f"mqtt://{_USERNAME}:{password}@{_LOOPBACK}:{listening}?protocol=3.1.1"
+
+
+class _Minder:
+    """Runs the broker's process, and starts it again on the same port when it dies."""
+
+    def __init__(self, order: dict[str, object]) -> None:
+        self._order = order
+        self._child = _spawn()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._mind, name="broker-minder", daemon=True)
+
+    def __enter__(self) -> int:
+        try:
+            listening = _start(self._child, self._order)
+        except BaseException:
+            _end(self._child)
+            raise
+        self._order = {**self._order, "port": listening}
+        self._thread.start()
+        return listening
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        _end(self._child)
+
+    def _mind(self) -> None:
+        while not self._stop.wait(_LOOK_EVERY_S):
+            if self._child.poll() is None:
+                continue
+            _LOG.error("the embedded broker died (exit code %s); starting it again", self._child.returncode)
+            _end(self._child)
+            self._child = _spawn()
+            try:
+                _start(self._child, self._order)
+            except (ConfigError, UnavailableError) as error:
+                _LOG.error("the embedded broker does not come up: %s", error)  # the next look tries again
+                _end(self._child)
+
+
+def _spawn() -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-m", "ingest.broker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -58,11 +104,6 @@ def embedded_broker(port: int = 0, *, credentials_file: Path | None = None) -> I
         text=True,
         start_new_session=True,  # Ctrl-C is for the parent, which ends the broker last
     )
-    try:
-        listening = _start(child, {"port": port, "username": _USERNAME, "password": password})
-        yield f"mqtt://{_USERNAME}:{password}@{_LOOPBACK}:{listening}?protocol=3.1.1"
-    finally:
-        _end(child)
 
 
 def _kept_password(file: Path | None) -> str:

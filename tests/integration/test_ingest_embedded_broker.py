@@ -179,3 +179,27 @@ def test_a_file_without_credentials_gives_new_ones(tmp_path: Path, left_over: st
     with embedded_broker(credentials_file=kept) as url, Publisher(url, timeout_s=10) as gateway:
         gateway.publish("h2/g1/P-1", b"{}")
         assert len(url.split("@")[0]) > len("mqtt://h2twin:") + 20
+
+
+def _children_running(module: str) -> list[int]:
+    """The pids of this process' children that run `module`."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:  # it has ended meanwhile
+            continue
+        if int(parent) == os.getpid() and module.encode() in command:
+            found.append(int(folder.name))
+    return found
+
+
+def test_a_broker_that_dies_is_started_again_where_its_gateways_find_it() -> None:
+    with embedded_broker() as url, Publisher(url, timeout_s=30) as gateway:
+        gateway.publish("h2/g1/P1", b"{}")
+        (first,) = _children_running("ingest.broker")
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: _children_running("ingest.broker") not in ([], [first]), what="a new broker")
+        gateway.publish("h2/g1/P1", b"{}")
+    assert _children_running("ingest.broker") == []
