@@ -43,8 +43,8 @@ _LOOK_EVERY_S = 0.5
 def embedded_broker(port: int = 0, *, credentials_file: Path | None = None) -> Iterator[str]:
     """Run a broker on loopback for the length of the block; yield its address with the credentials in it.
 
-    A broker whose process dies is started again on the same port. Port 0 picks a free one. The password of the address in `credentials_file` is taken again where there is one;
-    the caller keeps the new address there.
+    A broker whose process dies is started again on the same port. Port 0 picks a free one. The password of the address
+    in `credentials_file` is taken again where there is one; the caller keeps the new address there.
 
     Raises:
         ConfigError: If the port is taken or amqtt is not installed.

@@ -196,10 +196,11 @@ def _children_running(module: str) -> list[int]:
 
 
 def test_a_broker_that_dies_is_started_again_where_its_gateways_find_it() -> None:
+    others = set(_children_running("ingest.broker"))
     with embedded_broker() as url, Publisher(url, timeout_s=30) as gateway:
         gateway.publish("h2/g1/P1", b"{}")
-        (first,) = _children_running("ingest.broker")
+        (first,) = set(_children_running("ingest.broker")) - others
         os.kill(first, signal.SIGKILL)
-        wait_until(lambda: _children_running("ingest.broker") not in ([], [first]), what="a new broker")
+        wait_until(lambda: bool(set(_children_running("ingest.broker")) - others - {first}), what="a new broker")
         gateway.publish("h2/g1/P1", b"{}")
-    assert _children_running("ingest.broker") == []
+    assert set(_children_running("ingest.broker")) <= others
