@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from twin.customers import Customer
 from twin.forecasts import DrainageForecast, DrainageState, Run, RunKind, SupplyForecast, WeatherEnsemble
@@ -49,6 +49,15 @@ class StoreStats:
     readings: int
     pending: int = 0
     quarantined: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedReading:
+    """A reading that the server behind a store would not take: the line as sent and the server's reason."""
+
+    reading: Reading
+    line: str
+    reason: str
 
 
 class ReadingStore(Protocol):
@@ -98,6 +107,19 @@ class ReadingStore(Protocol):
 
     def close(self) -> None:
         """Release files and connections; what was appended stays durable."""
+        ...
+
+
+@runtime_checkable
+class Quarantine(Protocol):
+    """What a reading store with a server behind it also does: it keeps what the server refuses."""
+
+    def quarantined(self, limit: int = 1000) -> list[RefusedReading]:
+        """Return up to `limit` readings that the server refused; does not ask the server."""
+        ...
+
+    def release_quarantined(self) -> int:
+        """Let every one of them be sent again, after the cause was mended; return how many."""
         ...
 
 

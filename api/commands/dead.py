@@ -10,9 +10,13 @@ import typer
 from api.commands.options import DataDir, Json, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from twin.ports import DeadLetter
+    from twin.ports import DeadLetter, RefusedReading
 
 app = typer.Typer(help="List, show and requeue dead letters.", no_args_is_help=True)
+quarantine = typer.Typer(help="List and release the readings that InfluxDB refused.", no_args_is_help=True)
+app.add_typer(quarantine, name="quarantine")
+
+NO_QUARANTINE = "There is no quarantine: readings are not kept in InfluxDB (TWIN_INFLUX_URL is not set)."
 
 
 @app.command("list")
@@ -82,6 +86,57 @@ def requeue(
     if json:
         gone = [letter_id for letter_id in letter_ids if letter_id not in came_back]
         print_json({"requeued": gone, "came_back": came_back})
+
+
+@quarantine.command("list")
+def list_quarantined(
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100, data_dir: DataDir = None, json: Json = False
+) -> None:
+    """List the readings that InfluxDB refused, with its reason; they are kept in the spool of the ingest role."""
+    from api.bootstrap import offline
+    from twin.ports import Quarantine
+
+    with offline(data_dir) as here:
+        store = here.open_readings()
+        refused = store.quarantined(limit) if isinstance(store, Quarantine) else None
+    if json:
+        print_json({"items": [_refused_as_json(item) for item in refused or ()]})
+        return
+    if refused is None:
+        typer.echo(NO_QUARANTINE)
+        return
+    rows = [(x.sensor_id, x.observed_at, x.raw_value, x.raw_unit, y.reason) for y in refused for x in (y.reading,)]
+    columns = ("sensor", "observed", "value", "unit", "reason")
+    print_table("Refused by InfluxDB", columns, rows, empty="Nothing is in quarantine: InfluxDB refused no reading.")
+
+
+@quarantine.command("release")
+def release_quarantined(data_dir: DataDir = None, json: Json = False) -> None:
+    """Let every refused reading be sent to InfluxDB again, after the cause was mended."""
+    from api.bootstrap import offline
+    from twin.ports import Quarantine
+
+    with offline(data_dir) as here:
+        store = here.open_readings()
+        released = store.release_quarantined() if isinstance(store, Quarantine) else None
+        if released is not None:
+            here.audit("dead.quarantine.release", "readings", f"{released} readings")
+    if json:
+        print_json({"released": released or 0})
+    else:
+        typer.echo(NO_QUARANTINE if released is None else f"{released} readings will be sent again.")
+
+
+def _refused_as_json(refused: RefusedReading) -> dict[str, Any]:
+    reading = refused.reading
+    return {
+        "sensor_id": reading.sensor_id,
+        "observed_at": reading.observed_at,
+        "raw_value": reading.raw_value,
+        "raw_unit": reading.raw_unit,
+        "line": refused.line,
+        "reason": refused.reason,
+    }
 
 
 def as_json(letter: DeadLetter) -> dict[str, Any]:

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import IO
 
 from twin.errors import TwinError, UnavailableError
+from twin.ports import RefusedReading
 from twin.readings import Reading
 from twin.storage.influx_lines import to_line
 from twin.storage.influx_server import InfluxServer, LinesRefusedError
-from twin.storage.spool import Refused, Spool
+from twin.storage.spool import Spool
 
 BATCH = 5_000
 _IDLE_S = 0.5
@@ -95,7 +96,7 @@ class Forwarder:
         self._spool.forget_oldest()
         return len(readings)
 
-    def _send(self, readings: Sequence[Reading]) -> list[Refused]:
+    def _send(self, readings: Sequence[Reading]) -> list[RefusedReading]:
         """Write readings; return those that the server refuses even alone."""
         lines = [to_line(reading) for reading in readings]
         try:
@@ -104,7 +105,7 @@ class Forwarder:
             if self._stopping.is_set():
                 raise UnavailableError("stopped while looking for the line that InfluxDB refuses") from error
             if len(readings) == 1:
-                return [Refused(readings[0], lines[0], str(error))]
+                return [RefusedReading(readings[0], lines[0], str(error))]
             half = len(readings) // 2
             return self._send(readings[:half]) + self._send(readings[half:])
         return []

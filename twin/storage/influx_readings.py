@@ -23,13 +23,13 @@ from datetime import datetime
 from pathlib import Path
 
 from twin.errors import UnavailableError
-from twin.ports import AppendResult, StoreStats
+from twin.ports import AppendResult, RefusedReading, StoreStats
 from twin.readings import Reading
 from twin.storage import readings_table as table
 from twin.storage.influx_forwarder import Forwarder
 from twin.storage.influx_server import InfluxServer
 from twin.storage.readings_rows import is_storable, to_microseconds
-from twin.storage.spool import Refused, Spool
+from twin.storage.spool import Spool
 
 _POLL_S = 0.02
 
@@ -150,7 +150,7 @@ class InfluxReadings:
                 raise UnavailableError(f"{pending} readings still wait after {timeout_s:g} s: {trouble}")
             time.sleep(_POLL_S)
 
-    def quarantined(self, limit: int = 1000) -> list[Refused]:
+    def quarantined(self, limit: int = 1000) -> list[RefusedReading]:
         """Return up to `limit` readings that the server refused, with the line sent and the server's reason."""
         return self._spool.quarantined(limit)
 

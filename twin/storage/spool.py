@@ -12,12 +12,11 @@ bucket, the floors are the newest times already in there.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from twin.errors import ConfigError, StorageFullError
-from twin.ports import AppendResult, StoreStats
+from twin.ports import AppendResult, RefusedReading, StoreStats
 from twin.readings import Reading
 from twin.storage import readings_table as table
 from twin.storage.readings_file import ReadingsFile, Session
@@ -53,15 +52,6 @@ _SERIES_AT_ONCE = 200
 
 Key = tuple[str, datetime]
 Raw = tuple[float, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A reading that the server would not take: the line as sent and the server's reason."""
-
-    reading: Reading
-    line: str
-    reason: str
 
 
 class Spool:
@@ -161,7 +151,7 @@ class Spool:
             condition = f"INDEXED BY waiting WHERE state = {WAITING} ORDER BY series, time LIMIT ?"
             return [reading for _, reading in table.rows_where(session, condition, (limit,))]
 
-    def forwarded(self, readings: Sequence[Reading], refused: Sequence[Refused]) -> None:
+    def forwarded(self, readings: Sequence[Reading], refused: Sequence[RefusedReading]) -> None:
         """Note that the server has `readings`, and quarantine those it refused."""
         with self._file.writing() as session:
             taken = _move(session, readings, FORWARDED)
@@ -175,11 +165,11 @@ class Spool:
                 (taken, held_back),
             )
 
-    def quarantined(self, limit: int = 1000) -> list[Refused]:
+    def quarantined(self, limit: int = 1000) -> list[RefusedReading]:
         """Return up to `limit` refused readings with their reasons."""
         with self._file.reading() as session:
             found = table.rows_where(session, f"WHERE state = {QUARANTINED} ORDER BY series, time LIMIT ?", (limit,))
-            return [Refused(reading, *_reason(session, reading)) for _, reading in found]
+            return [RefusedReading(reading, *_reason(session, reading)) for _, reading in found]
 
     def release_quarantined(self) -> int:
         """Let every refused reading be sent again (after the cause was mended); return how many."""

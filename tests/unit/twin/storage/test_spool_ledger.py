@@ -6,8 +6,8 @@ from pathlib import Path
 
 from reading_builders import a_reading
 
-from twin.ports import AppendResult, StoreStats
-from twin.storage.spool import Refused, Spool
+from twin.ports import AppendResult, RefusedReading, StoreStats
+from twin.storage.spool import Spool
 
 
 def test_an_answer_from_before_keys_were_forgotten_is_not_used(tmp_path: Path) -> None:
@@ -33,10 +33,10 @@ def test_what_waits_or_was_refused_is_never_forgotten(tmp_path: Path) -> None:
     spool.meet("a bucket", {}, 0)
     waiting, refused, forwarded = (a_reading(at_s=second) for second in (0, 1, 2))
     spool.append([waiting, refused, forwarded], elsewhere={}, forgettings=0)
-    spool.forwarded([forwarded], [Refused(refused, "line", "reason")])
+    spool.forwarded([forwarded], [RefusedReading(refused, "line", "reason")])
     assert spool.forget_oldest() == 1
     assert spool.stats() == StoreStats(readings=3, pending=1, quarantined=1)
     assert spool.waiting(9) == [waiting]
-    assert spool.quarantined() == [Refused(refused, "line", "reason")]
+    assert spool.quarantined() == [RefusedReading(refused, "line", "reason")]
     assert spool.undecidable([waiting, refused, forwarded])[0] == {forwarded.key}
     spool.close()
