@@ -19,7 +19,9 @@ that keep people from being told twice, too early, or that all is well when nobo
   | sensor_silent    | 1 (cadence x 3 waited)| 2                         |
 
 - Unknown is not all-clear: kinds that were not judged in a cycle stay untouched, and an `unknown` finding holds its
-  incident as it is. The counters live in memory: a restart can delay a step, never bring it forward.
+  incident as it is. Where a model merely assumed what it could not see (`blind_to`), every incident that could rest on
+  it is held open with all its nodes, and says so in its cause.
+- The counters live in memory: a restart can delay a step, never bring it forward.
 """
 
 from __future__ import annotations
@@ -51,7 +53,15 @@ LIFE_DEPENDS = frozenset({Sensitivity.HOSPITAL, Sensitivity.DIALYSIS, Sensitivit
 
 OBSERVED_CONFIDENCE = 0.9
 PREDICTED_CONFIDENCE = 0.7
-"""One deterministic run states no probability: these two are conventions, not calibrated frequencies."""
+ASSUMED_CONFIDENCE = 0.4
+"""One deterministic run states no probability: these three are conventions, not calibrated frequencies. The last is
+for what rests on a tank, pump or valve that nobody measures now."""
+
+HELD = "; held open, there is no fresh measurement of "
+"""What the cause of an incident says, before the elements, while it is held for lack of data."""
+
+_EMPTY_WITHIN_M = 0.005
+"""A tank this close to its lowest level is empty."""
 
 GROUP_SILENT_FROM = 3
 
@@ -64,6 +74,10 @@ class Finding:
     threshold: they stay in an open incident that has them, and open none. `unknown` says that the cause could not
     be judged: an open incident stays exactly as it is. `resolution` is the forecast's step: what begins or ends at
     a moment may have done so up to one step earlier.
+
+    `blind_to` names elements that the cycle could not see. Such a finding speaks about every open incident of its
+    kind which names one of them in its cause, or has a node in `band_ids` (all of them where there are no
+    `band_ids`): it must be `unknown`, and holds them.
     """
 
     kind: IncidentKind
@@ -79,6 +93,7 @@ class Finding:
     band_ids: tuple[str, ...] = ()
     unknown: bool = False
     resolution: timedelta = timedelta(0)
+    blind_to: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -97,34 +112,87 @@ class Finding:
 def findings_from_supply(
     forecast: SupplyForecast, *, now: datetime, tank_low_share: float = 0.15, tank_clear_share: float = 0.20
 ) -> list[Finding]:
-    """Return outages by cause (those that hold at T0 as observed, the others as predicted) and low tanks.
+    """Return outages by cause (observed or predicted), low tanks, and what could not be seen.
 
-    The part of a cause that holds at T0 and the part still to come are two findings: a customer whose water is
-    still running is never told that it is cut. A tank is low below `tank_low_share` of its usable range, and clear
-    again from `tank_clear_share` on.
+    An outage is observed only if it holds at T0 and its cause is measured: the tank's measured level is at its
+    minimum, or the pump or valve is measured closed. All else is predicted, also what the model shows at T0 but
+    nobody measured (`low_pressure` among it). The observed part of a cause and the rest are two findings: a customer
+    whose water is still running is never told that it is cut.
+
+    A tank is low below `tank_low_share` of its usable range, and clear again from `tank_clear_share` on; one whose
+    level is not measured is neither. What the forecast merely assumes lowers the confidence in outages that could
+    rest on it, and holds open all incidents that could: each such area comes as an `unknown` finding.
     """
     parts: dict[Key, list[PredictedOutage]] = defaultdict(list)
     for outage in forecast.outages:
-        begun = outage.starts_at <= forecast.issued_at
-        kind = IncidentKind.OUTAGE_OBSERVED if begun else IncidentKind.OUTAGE_PREDICTED
+        observed = outage.starts_at <= forecast.issued_at and _is_measured(outage.cause_key, forecast)
+        kind = IncidentKind.OUTAGE_OBSERVED if observed else IncidentKind.OUTAGE_PREDICTED
         parts[kind, outage.cause_key].append(outage)
     outages = [_outage_finding(kind, outages, forecast) for (kind, _), outages in sorted(parts.items())]
     tanks = [_tank_finding(tank, forecast, now, tank_low_share, tank_clear_share) for tank in forecast.tanks]
-    return outages + [finding for finding in tanks if finding is not None]
+    return outages + [finding for finding in tanks if finding is not None] + _unseen(forecast)
+
+
+def _named_in(cause_key: str) -> tuple[str, str]:
+    """Return what happened and the element it happened to."""
+    what, _, element = cause_key.partition(":")
+    return what, element
+
+
+def _is_measured(cause_key: str, forecast: SupplyForecast) -> bool:
+    what, element = _named_in(cause_key)
+    if element in forecast.assumed:
+        return False
+    if what == "tank_empty":
+        return any(
+            tank.measured and tank.level_m <= tank.min_level_m + _EMPTY_WITHIN_M
+            for tank in forecast.tanks
+            if tank.tank_id == element
+        )
+    return what in ("pump_down", "closed") and element in forecast.measured
+
+
+def _is_assumed(outage: PredictedOutage, forecast: SupplyForecast) -> bool:
+    """Whether an outage could rest on what nobody measures."""
+    what, element = _named_in(outage.cause_key)
+    unmeasured = {tank.tank_id for tank in forecast.tanks if not tank.measured}
+    return (what == "tank_empty" and element in unmeasured) or forecast.rests_on_assumption(outage.node_id)
+
+
+def _unseen(forecast: SupplyForecast) -> list[Finding]:
+    """Return what holds the incidents that could rest on what the forecast assumes."""
+    if not forecast.assumed:
+        return []
+    return [
+        Finding(
+            kind=kind,
+            cause_key="assumed",
+            cause=f"nobody measures {', '.join(forecast.assumed)} now",
+            severity=Severity.MINOR,
+            confidence=0.0,
+            run_id=forecast.run_id,
+            band_ids=forecast.assumed_area,
+            unknown=True,
+            blind_to=forecast.assumed,
+        )
+        for kind in (IncidentKind.OUTAGE_OBSERVED, IncidentKind.OUTAGE_PREDICTED)
+    ]
 
 
 def _outage_finding(kind: IncidentKind, outages: Sequence[PredictedOutage], forecast: SupplyForecast) -> Finding:
     first = min(outages, key=lambda outage: (outage.starts_at, outage.node_id))
     ends = [outage.ends_at for outage in outages if outage.ends_at is not None]
     observed = kind is IncidentKind.OUTAGE_OBSERVED
+    assumed = any(_is_assumed(outage, forecast) for outage in outages)
+    predicted = ASSUMED_CONFIDENCE if assumed else PREDICTED_CONFIDENCE
     return Finding(
         kind=kind,
         cause_key=first.cause_key,
         cause=first.cause,
         severity=Severity.MODERATE,
-        confidence=OBSERVED_CONFIDENCE if observed else PREDICTED_CONFIDENCE,
+        confidence=OBSERVED_CONFIDENCE if observed else predicted,
         starts_at=first.starts_at,
-        expected_end_at=max(ends) if len(ends) == len(outages) else None,
+        expected_end_at=max(ends) if len(ends) == len(outages) and not assumed else None,
         node_ids=tuple(sorted({outage.node_id for outage in outages})),
         run_id=forecast.run_id,
         resolution=forecast.valid_at[1] - forecast.valid_at[0] if len(forecast.valid_at) > 1 else timedelta(0),
@@ -137,6 +205,8 @@ def _tank_finding(
     usable_m = tank.max_level_m - tank.min_level_m
     if usable_m <= 0:
         return None
+    if not tank.measured:
+        return _unseen_tank(tank, forecast)
     share = (tank.level_m - tank.min_level_m) / usable_m
     if share >= clear_share:
         return None
@@ -151,6 +221,20 @@ def _tank_finding(
         node_ids=(tank.tank_id,) if is_low else (),
         run_id=forecast.run_id,
         band_ids=() if is_low else (tank.tank_id,),
+    )
+
+
+def _unseen_tank(tank: TankOutlook, forecast: SupplyForecast) -> Finding:
+    return Finding(
+        kind=IncidentKind.TANK_LOW,
+        cause_key=f"tank_low:{tank.tank_id}",
+        cause=f"the level of tank {tank.tank_id} is not measured now",
+        severity=Severity.MINOR,
+        confidence=0.0,
+        run_id=forecast.run_id,
+        band_ids=(tank.tank_id,),
+        unknown=True,
+        blind_to=(tank.tank_id,),
     )
 
 
@@ -367,13 +451,15 @@ class Detector:
             for incident in sorted(open_incidents, key=lambda i: (i.opened_at, i.incident_id), reverse=True)
             if incident.kind in judged_kinds and incident.state is IncidentState.OPEN
         }
-        grouped = _group_silent_sensors([f for f in findings if f.kind in judged_kinds], still_open.values())
+        told = [finding for finding in findings if finding.kind in judged_kinds]
+        held = _held_for_lack_of_data([finding for finding in told if finding.blind_to], still_open.values())
+        grouped = _group_silent_sensors([finding for finding in told if not finding.blind_to], still_open.values())
         found = _one_per_key(grouped)
         self._forget_interrupted(found, judged_kinds)
-        opened = self._open(found, still_open, customers, now)
-        changed = self._carry_on(found, still_open, customers, now)
+        opened = self._open(_news(found, still_open, held), still_open, customers, now)
+        changed = self._carry_on(found, still_open, held, customers, now)
         going_on = {i.incident_id: i for i in (*still_open.values(), *changed, *opened)}.values()
-        return opened + changed + self._close(found, still_open, going_on, now)
+        return opened + changed + self._close_or_hold(found, still_open, held, going_on, now)
 
     def _forget_interrupted(self, found: Mapping[Key, Finding], judged_kinds: Collection[IncidentKind]) -> None:
         for key in list(self._found_in_a_row):
@@ -403,6 +489,7 @@ class Detector:
         self,
         found: Mapping[Key, Finding],
         still_open: Mapping[Key, Incident],
+        held: Mapping[Key, str],
         customers: Sequence[Customer],
         now: datetime,
     ) -> list[Incident]:
@@ -414,26 +501,33 @@ class Detector:
             self._forget_clean(key)
             if finding.unknown:
                 continue
-            continued = _continued(incident, finding, customers, now)
+            continued = _continued_or_held(incident, finding, held.get(key, ""), customers, now)
             if replace(continued, updated_at=incident.updated_at, run_id=incident.run_id) != incident:
                 changed.append(continued)
         return changed
 
-    def _close(
+    def _close_or_hold(
         self,
         found: Mapping[Key, Finding],
         still_open: Mapping[Key, Incident],
+        held: Mapping[Key, str],
         going_on: Iterable[Incident],
         now: datetime,
     ) -> list[Incident]:
         observed = {i.cause_key: i for i in going_on if i.kind is IncidentKind.OUTAGE_OBSERVED}
         closed = []
-        for key, incident in still_open.items():
+        for key, known in still_open.items():
             if key in found:
+                continue
+            has_begun = _has_begun(known, observed.get(known.cause_key))
+            if key in held and not has_begun:
+                self._forget_clean(key)
+                if not known.cause.endswith(held[key]):
+                    closed.append(replace(known, cause=_plain(known.cause) + held[key], updated_at=now))
                 continue
             since = self._clean_since.setdefault(key, now)
             cycles = self._clean_in_a_row[key] = self._clean_in_a_row.get(key, 0) + 1
-            has_begun = _has_begun(incident, observed.get(incident.cause_key))
+            incident = replace(known, cause=_plain(known.cause))
             if has_begun:
                 incident = replace(incident, cause=f"{incident.cause}; it began: {observed[key[1]].incident_id}")
             if has_begun or cycles >= self._rules.of(incident.kind).close_after:
@@ -497,6 +591,58 @@ def _continued(incident: Incident, finding: Finding, customers: Sequence[Custome
     return _with_customers(continued, customers, severity)
 
 
+def _held_for_lack_of_data(blind: Sequence[Finding], open_incidents: Iterable[Incident]) -> dict[Key, str]:
+    """Return the incidents that could rest on what a cycle did not see, with the words that their causes end in."""
+    held = {}
+    for incident in open_incidents:
+        unseen = {element for finding in blind if _concerns(finding, incident) for element in finding.blind_to}
+        if unseen:
+            held[incident.kind, incident.cause_key] = HELD + ", ".join(sorted(unseen))
+    return held
+
+
+def _concerns(blind: Finding, incident: Incident) -> bool:
+    if blind.kind is not incident.kind:
+        return False
+    _, element = _named_in(incident.cause_key)
+    unplaced = not blind.band_ids or not incident.node_ids
+    return unplaced or element in blind.blind_to or not frozenset(blind.band_ids).isdisjoint(incident.node_ids)
+
+
+def _news(
+    found: Mapping[Key, Finding], still_open: Mapping[Key, Incident], held: Mapping[Key, str]
+) -> dict[Key, Finding]:
+    """Leave out predictions of what is already known as observed, but cannot be seen to go on."""
+    cut_before = {key[1]: still_open[key] for key in held if key[0] is IncidentKind.OUTAGE_OBSERVED}
+    return {
+        key: finding
+        for key, finding in found.items()
+        if not (
+            finding.kind is IncidentKind.OUTAGE_PREDICTED
+            and finding.cause_key in cut_before
+            and frozenset(finding.node_ids) <= frozenset(cut_before[finding.cause_key].node_ids)
+        )
+    }
+
+
+def _continued_or_held(
+    incident: Incident, finding: Finding, held: str, customers: Sequence[Customer], now: datetime
+) -> Incident:
+    """Return the incident as the finding says it is now; while it is held no node leaves it."""
+    incident = replace(incident, cause=_plain(incident.cause))
+    if not held:
+        return _continued(incident, finding, customers, now)
+    kept = frozenset(incident.node_ids) - frozenset((*finding.node_ids, *finding.band_ids))
+    finding = replace(finding, band_ids=(*finding.band_ids, *sorted(kept)))
+    continued = _continued(incident, finding, customers, now)
+    return replace(continued, cause=continued.cause + held) if kept else continued
+
+
+def _plain(cause: str) -> str:
+    """Return the cause without the words that it is held for lack of data."""
+    return cause.partition(HELD)[0]
+
+
 def _has_begun(incident: Incident, observed: Incident | None) -> bool:
     """Whether a predicted outage is what the observed one of the same cause now shows, node for node."""
     if observed is None or incident.kind is not IncidentKind.OUTAGE_PREDICTED:
@@ -507,7 +653,8 @@ def _has_begun(incident: Incident, observed: Incident | None) -> bool:
 def _start(incident: Incident, finding: Finding, now: datetime) -> datetime | None:
     """Return when the trouble begins: what goes on keeps its earliest start, what is to come follows the forecast.
 
-    A predicted flood goes on when its start has passed and the newest forecast still has it within half an hour.
+    A predicted outage goes on when it has begun by both the incident and the forecast, a predicted flood when its
+    start has passed and the newest forecast still has it within half an hour.
     """
     if incident.starts_at is None or finding.starts_at is None:
         return finding.starts_at
@@ -516,7 +663,8 @@ def _start(incident: Incident, finding: Finding, now: datetime) -> datetime | No
         and incident.starts_at <= now
         and finding.starts_at <= now + timedelta(minutes=30)
     )
-    if flooding or incident.kind in GOING_ON:
+    dry = incident.kind is IncidentKind.OUTAGE_PREDICTED and max(incident.starts_at, finding.starts_at) <= now
+    if flooding or dry or incident.kind in GOING_ON:
         return min(incident.starts_at, finding.starts_at)
     return _settled(incident.starts_at, finding.starts_at, finding.resolution)
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from twin.customers import Customer
-from twin.detection import Finding, findings_from_drainage, findings_from_sensors, findings_from_supply
+from twin.detection import (
+    ASSUMED_CONFIDENCE,
+    PREDICTED_CONFIDENCE,
+    Finding,
+    findings_from_drainage,
+    findings_from_sensors,
+    findings_from_supply,
+)
 from twin.forecasts import (
     DrainageForecast,
     NodeFlood,
@@ -79,8 +88,9 @@ def test_an_outage_whose_end_lies_beyond_the_horizon_has_no_known_end() -> None:
 
 
 def test_what_holds_at_t0_is_observed_and_what_is_to_come_of_the_same_cause_is_predicted() -> None:
-    findings = findings_from_supply(a_supply_forecast((an_outage("A", 0), an_outage("B", 2))), now=T0)
-    assert {finding.kind: finding.node_ids for finding in findings} == {
+    empty = TankOutlook("T7", 1.0, 1.0, 6.0, T0, None)
+    findings = findings_from_supply(a_supply_forecast((an_outage("A", 0), an_outage("B", 2)), (empty,)), now=T0)
+    assert {f.kind: f.node_ids for f in findings if f.cause_key == "tank_empty:T7"} == {
         IncidentKind.OUTAGE_OBSERVED: ("A",),
         IncidentKind.OUTAGE_PREDICTED: ("B",),
     }
@@ -106,6 +116,60 @@ def test_a_tank_is_low_by_its_usable_range(level_m: float, opens: bool, sustains
     findings = findings_from_supply(a_supply_forecast(tanks=(a_tank(level_m),)), now=T0)
     assert bool(findings) is sustains
     assert any(finding.opens for finding in findings) is opens
+
+
+EMPTY_T7 = TankOutlook("T7", 1.0, 1.0, 6.0, T0, None)
+GUESSED_T7 = replace(EMPTY_T7, measured=False)
+
+
+@pytest.mark.parametrize(
+    ("cause", "known", "observed"),
+    [
+        pytest.param("tank_empty:T7", {"tanks": (EMPTY_T7,)}, True, id="the tank is measured empty"),
+        pytest.param("tank_empty:T7", {"tanks": (GUESSED_T7,)}, False, id="the tank is empty in the model file"),
+        pytest.param("tank_empty:T7", {"tanks": (replace(EMPTY_T7, level_m=1.1),)}, False, id="the tank holds water"),
+        pytest.param("tank_empty:T7", {}, False, id="the tank is not spoken of"),
+        pytest.param("pump_down:PU4", {"measured": ("PU4",)}, True, id="the pump is measured still"),
+        pytest.param("closed:V1", {"measured": ("V1",)}, True, id="the valve is measured closed"),
+        pytest.param("pump_down:PU4", {"measured": ("T7",), "assumed": ("PU4",)}, False, id="the pump is unseen"),
+        pytest.param("pump_down:PU4", {}, False, id="nothing is measured"),
+        pytest.param("low_pressure:D1", {"measured": ("T7",)}, False, id="the pressure is the model's"),
+    ],
+)
+def test_an_outage_at_t0_is_observed_only_where_its_cause_is_measured(
+    cause: str, known: dict[str, Any], observed: bool
+) -> None:
+    forecast = replace(a_supply_forecast((an_outage("A", 0, cause=cause),)), **known)
+    kinds = {f.kind for f in findings_from_supply(forecast, now=T0) if f.cause_key == cause}
+    assert kinds == {IncidentKind.OUTAGE_OBSERVED if observed else IncidentKind.OUTAGE_PREDICTED}
+
+
+def test_a_tank_that_is_not_measured_is_neither_low_nor_clear() -> None:
+    for level_m in (1.0, 1.8, 6.0):
+        tank = replace(a_tank(level_m), measured=False)
+        finding = only(findings_from_supply(a_supply_forecast(tanks=(tank,)), now=T0))
+        assert (finding.kind, finding.cause_key) == (IncidentKind.TANK_LOW, "tank_low:T1")
+        assert finding.unknown
+        assert not finding.opens
+
+
+@pytest.mark.parametrize(
+    ("known", "confidence", "has_end"),
+    [
+        pytest.param({}, PREDICTED_CONFIDENCE, True, id="nothing assumed"),
+        pytest.param({"tanks": (GUESSED_T7,)}, ASSUMED_CONFIDENCE, False, id="the tank's level is the model file's"),
+        pytest.param({"assumed": ("P1",), "assumed_area": ("A",)}, ASSUMED_CONFIDENCE, False, id="the node's area"),
+        pytest.param({"assumed": ("P1",)}, ASSUMED_CONFIDENCE, False, id="nobody knows which area"),
+        pytest.param({"assumed": ("P1",), "assumed_area": ("Z",)}, PREDICTED_CONFIDENCE, True, id="another area"),
+    ],
+)
+def test_what_rests_on_an_assumption_is_told_with_less_confidence_and_promises_no_end(
+    known: dict[str, Any], confidence: float, has_end: bool
+) -> None:
+    forecast = replace(a_supply_forecast((an_outage("A", 3, 9),)), **known)
+    (finding,) = (f for f in findings_from_supply(forecast, now=T0) if f.opens)
+    assert finding.confidence == confidence
+    assert (finding.expected_end_at is not None) is has_end
 
 
 @pytest.mark.parametrize(

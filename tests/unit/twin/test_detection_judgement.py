@@ -137,6 +137,70 @@ def test_unknown_is_no_all_clear(unknown_by: str) -> None:
     assert cycles.open() == [opened]
 
 
+def blind(kind: IncidentKind, *elements: str, area: tuple[str, ...] = ()) -> Finding:
+    return Finding(kind, "assumed", "", Severity.MINOR, 0.0, band_ids=area, unknown=True, blind_to=elements)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "unseen", "is_held"),
+    [
+        pytest.param(OBSERVED, "pump_down:PU4", blind(OBSERVED, "PU4", area=("Z",)), True, id="the cause is unseen"),
+        pytest.param(OBSERVED, "tank_empty:T3", blind(OBSERVED, "PU4", area=("B", "Z")), True, id="one of its nodes"),
+        pytest.param(OBSERVED, "tank_empty:T3", blind(OBSERVED, "PU4"), True, id="nobody knows which nodes"),
+        pytest.param(OBSERVED, "tank_empty:T3", blind(OBSERVED, "PU8", area=("Z",)), False, id="another area"),
+        pytest.param(PREDICTED, "tank_empty:T3", blind(PREDICTED, "T3", area=("A",)), True, id="a predicted cut"),
+        pytest.param(PREDICTED, "tank_empty:T3", blind(OBSERVED, "T3", area=("A",)), False, id="another kind"),
+    ],
+)
+def test_what_could_rest_on_something_unseen_is_held_and_says_so(
+    kind: IncidentKind, key: str, unseen: Finding, is_held: bool
+) -> None:
+    cycles = Cycles()
+    (opened,) = cycles.turn(a_finding(kind, "A", "B", key=key))
+    for _ in range(5):
+        cycles.turn(unseen)
+    if not is_held:
+        assert cycles.open() == []
+        return
+    (held,) = cycles.open()
+    words = "why; held open, there is no fresh measurement of " + ", ".join(unseen.blind_to)
+    assert held == replace(opened, cause=words, updated_at=T0 + minutes(10))
+    assert cycles.turn() == []
+    (closed,) = cycles.turn()
+    assert (closed.state, closed.cause) == (IncidentState.CLOSED, "why")
+
+
+def test_no_node_leaves_a_held_outage_though_others_are_still_found() -> None:
+    cycles = Cycles()
+    cycles.turn(a_finding(OBSERVED, "A", "B"))
+    cycles.turn(a_finding(OBSERVED, "A", "C"), blind(OBSERVED, "PU4", area=("B",)))
+    (held,) = cycles.open()
+    assert held.node_ids == ("A", "B", "C")
+    assert held.cause.endswith("no fresh measurement of PU4")
+    assert all(spell.ends_at is None for spell in held.dry_spells)
+    cycles.turn(a_finding(OBSERVED, "A", "C"))
+    (seen,) = cycles.open()
+    assert (seen.node_ids, seen.cause) == (("A", "C"), "why")
+
+
+def test_a_cut_that_is_held_is_not_foretold_as_well() -> None:
+    cycles = Cycles()
+    cycles.turn(a_finding(OBSERVED, "A", "B"))
+    cycles.turn(a_finding(PREDICTED, "A"), blind(OBSERVED, "T7"))
+    assert [incident.kind for incident in cycles.open()] == [OBSERVED]
+    cycles.turn(a_finding(PREDICTED, "A", "Z"), blind(OBSERVED, "T7"))
+    assert {incident.kind: incident.node_ids for incident in cycles.open()} == {
+        OBSERVED: ("A", "B"), PREDICTED: ("A", "Z"),
+    }  # fmt: skip
+
+
+def test_a_prediction_that_goes_on_at_t0_keeps_its_start() -> None:
+    cycles = Cycles()
+    for _ in range(24):
+        cycles.turn(a_finding(PREDICTED, "A", starts_at=cycles.now + minutes(5)))
+    assert [incident.starts_at for incident in cycles.open()] == [T0 + minutes(5)]
+
+
 def test_an_unjudged_cycle_neither_counts_as_clean_nor_as_found() -> None:
     cycles = Cycles()
     cycles.turn(a_finding(FLOOD, "N1", key="storm:sewer"))

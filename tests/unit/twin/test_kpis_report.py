@@ -20,6 +20,7 @@ from twin.forecasts import (
     RunStatus,
     ShortageKind,
     SupplyForecast,
+    TankOutlook,
 )
 from twin.incidents import IncidentKind
 from twin.kpi_report import kpi_report
@@ -66,7 +67,9 @@ def a_run(minute: int, dry: tuple[str, ...]) -> Run:
         Provenance("m", "h", "e"),
         10.0,
         outages,
+        tanks=(TankOutlook("T1", 0.0 if dry else 3.0, 0.0, 5.0, issued if dry else None, None, (0.0, 3.0)),),
         series=(ForecastSeries("node", "T1", "level", (0.0, 3.0)),),
+        measured=("T1",),
     )
     return Run(forecast.run_id, RunKind.SUPPLY, issued, RunStatus.OK, 0.1, supply=forecast)
 
