@@ -393,6 +393,7 @@ def make_services(
         exercise=exercise,
         required_pressure_m=settings.required_pressure_m,
         flood_probability=settings.flood_probability,
+        weather_in_use=settings.weather != "none",
         noticeboard=make_noticeboard(settings, memory.registry, clock, exercise=exercise),
         notice_sender=settings.notice_sender,
         public_url=settings.public_url,

@@ -36,6 +36,7 @@ class Services:
     `network` returns the imported network of a kind, or None when none was imported (it may take seconds the first
     time: it parses the model file apart from this process). `exercise` is True in demo and replay.
     `cycle_s` is the period at which a good cycle is expected; `/readyz` judges the last one's age by it.
+    `weather_in_use` is False where no weather service is wanted (TWIN_WEATHER=none): then only the season is known.
     `public_url` is where the public reaches this program, `notice_sender` who speaks: feeds and CAP name both.
     """
 
@@ -49,5 +50,6 @@ class Services:
     exercise: bool
     required_pressure_m: float = 10.0
     flood_probability: float = 0.3
+    weather_in_use: bool = True
     public_url: str = "http://127.0.0.1:8000"
     notice_sender: str = "h2twin@localhost"

@@ -135,8 +135,11 @@ def running_app(app: FastAPI) -> Iterator[str]:
 
 
 def a_sensor(sensor_id: str = "P1", **changes: Any) -> Sensor:
-    sensor = Sensor(sensor_id, Quantity.PRESSURE, unit="bar", element_type=ElementType.NODE, district="D1")
-    return replace(sensor, element_id="N-JUNCTION-7", low=0.0, high=100.0, **changes)
+    sensor = Sensor(
+        sensor_id, Quantity.PRESSURE, unit="bar", element_type=ElementType.NODE, element_id="N-JUNCTION-7",
+        district="D1", low=0.0, high=100.0,
+    )  # fmt: skip
+    return replace(sensor, **changes)
 
 
 def a_reading(sensor_id: str = "P1", at: datetime = T0, value: float = 30.0, **changes: Any) -> Reading:
@@ -251,6 +254,7 @@ def a_supply_run(run_id: str = "supply-1", issued_at: datetime = T0 - timedelta(
         (ForecastSeries("node", "N-JUNCTION-7", "pressure", (31.0, 0.0)),),
         110.0,
         92.5,
+        measured=("N-TANK-1",),
     )  # fmt: skip
     return Run(run_id, RunKind.SUPPLY, issued_at, RunStatus.OK, 2.4, supply=forecast)
 

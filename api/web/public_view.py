@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from api.freshness import Freshness, latest_good
+from api.grounds import doubts
 from api.services import Services
 from api.web.rendering import local_time
 from api.web.words import KINDS, SEVERITIES
@@ -39,12 +40,16 @@ class PublicNotice:
 
 @dataclass(frozen=True, slots=True)
 class PublicView:
-    """The whole page. `ages` maps supply and drainage to the newest good forecast's freshness (None: none yet)."""
+    """The whole page. `ages` maps supply and drainage to the newest good forecast's freshness (None: none yet).
+
+    `unsure` are those of them that rest on too little: what they do not foresee may well come.
+    """
 
     in_force: tuple[PublicNotice, ...]
     over: tuple[PublicNotice, ...]
     ages: Mapping[str, Freshness | None]
     made: str
+    unsure: frozenset[str] = frozenset()
 
     @property
     def is_stale(self) -> bool:
@@ -58,8 +63,14 @@ class PublicView:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every model in use has a fresh forecast: only then is silence good news."""
-        return bool(self.ages) and all(age is not None and not age.stale for age in self.ages.values())
+        """Whether every model in use has a fresh forecast that rests on enough: only then is silence good news."""
+        fresh = all(age is not None and not age.stale for age in self.ages.values())
+        return bool(self.ages) and fresh and not self.unsure
+
+    @property
+    def all_is_well(self) -> str:
+        """The word for knowing of nothing wrong: it speaks of what is foreseen here, and of nothing else."""
+        return "nothing_fresh" if len(self.ages) == len(RunKind) else f"nothing_fresh_{next(iter(self.ages), 'supply')}"
 
 
 def public_view(services: Services, language: str) -> PublicView:
@@ -68,22 +79,27 @@ def public_view(services: Services, language: str) -> PublicView:
     in_force = sorted(services.registry.notices(states=sorted(IN_FORCE), limit=1000).items, key=_worst_first)
     ended = services.registry.notices(states=[NoticeState.ALL_CLEAR], limit=200).items
     over = [notice for notice in ended if now - notice.updated_at <= SHOW_OVER_FOR]
+    ages, unsure = _forecasts(services)
     return PublicView(
         in_force=tuple(_public(notice, services, language, now) for notice in in_force),
         over=tuple(_public(notice, services, language, now) for notice in over),
-        ages=_ages(services),
+        ages=ages,
         made=local_time(now, services.timezone, language),
+        unsure=unsure,
     )
 
 
-def _ages(services: Services) -> dict[str, Freshness | None]:
-    """Return the freshness of each model that is in use here, or that ever ran."""
+def _forecasts(services: Services) -> tuple[dict[str, Freshness | None], frozenset[str]]:
+    """Return the freshness of each model that is in use here or ever ran, and which of them rest on too little."""
     ages: dict[str, Freshness | None] = {}
+    unsure = set()
     for kind in RunKind:
         found = latest_good(kind, services)
         if found or services.registry.model_file(NetworkKind(kind.value)):
             ages[kind.value] = found[1] if found else None
-    return ages
+        if found and doubts(found[0], services):
+            unsure.add(kind.value)
+    return ages, frozenset(unsure)
 
 
 def _worst_first(notice: Notice) -> tuple[int, datetime]:

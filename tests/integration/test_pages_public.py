@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -19,15 +21,20 @@ from served import (
     a_failed_run,
     a_model_file,
     a_notice,
+    a_reading,
+    a_sensor,
     a_supply_run,
     an_incident,
     furnish,
     served,
 )
 
+from twin.forecasts import Run, Rung, RunStatus
 from twin.incidents import IncidentKind, Severity
 from twin.network import NetworkKind
 from twin.notices import NoticeState, NoticeStatus, NoticeText
+from twin.readings import Quality
+from twin.units import Quantity
 
 FEEDS = ("/public/notices.json", "/public/notices.atom", "/public/notices/n-1.cap")
 ATTACK = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}&amp;"
@@ -52,6 +59,19 @@ def _fresh(house: House) -> None:
         registry.save_model_file(a_model_file(kind))
     registry.save_run(a_supply_run(issued_at=house.clock.now()))
     registry.save_run(a_drainage_run(issued_at=house.clock.now()))
+
+
+def _drainage_with(*, status: RunStatus = RunStatus.OK, **basis: Any) -> Run:
+    run = a_drainage_run("drainage-9", T0)
+    assert run.drainage is not None
+    provenance = replace(run.drainage.provenance, **basis)
+    return replace(run, status=status, drainage=replace(run.drainage, status=status, provenance=provenance))
+
+
+def _supply_with(**changes: Any) -> Run:
+    run = a_supply_run("supply-9", T0)
+    assert run.supply is not None
+    return replace(run, supply=replace(run.supply, **changes))
 
 
 class TestWhenNothingIsWrong:
@@ -85,6 +105,48 @@ class TestWhenNothingIsWrong:
         page = _page(house, "/?lang=en")
         assert "none has been made yet" in page
         assert "We know of no" not in page
+
+    @pytest.mark.parametrize(
+        "run",
+        [
+            pytest.param(_drainage_with(status=RunStatus.INSUFFICIENT), id="too few members"),
+            pytest.param(_drainage_with(weather_rung=Rung.CLIMATOLOGY), id="no forecast of the weather"),
+            pytest.param(_drainage_with(weather_issued_at=T0 - timedelta(hours=25)), id="old weather"),
+            pytest.param(_supply_with(assumed=("N-TANK-2",)), id="a silent tank"),
+            pytest.param(_supply_with(measured=()), id="nothing measured"),
+        ],
+    )
+    def test_a_forecast_that_rests_on_too_little_is_no_good_news(self, house: House, run: Run) -> None:
+        _fresh(house)
+        house.services.registry.save_run(run)
+        for language, words in (("en", "We do not have all the data"), ("pt", "Não temos todos os dados")):
+            page = _page(house, f"/?lang={language}")
+            assert words in page
+            assert "INCOMPLET" in page
+            assert "We know of no" not in page
+            assert "Não temos conhecimento" not in page
+            assert 'class="status good"' not in page
+            assert "N-TANK" not in page
+
+    def test_models_without_one_reading_are_no_good_news_until_something_is_measured(self, house: House) -> None:
+        _fresh(house)
+        house.services.registry.save_run(_supply_with(measured=()))
+        house.services.registry.upsert_sensors([a_sensor(f"L{i}", quantity=Quantity.LEVEL) for i in range(30)])
+        stale = a_reading("L7", T0 - timedelta(hours=1))
+        bad = a_reading("L28", T0, quality=Quality.BAD, reasons=("out_of_range",))
+        house.services.readings.append([stale, bad])
+        assert "We know of no" not in _page(house, "/?lang=en")
+        house.services.readings.append([a_reading("L29", T0 - timedelta(minutes=15))])
+        house.clock.advance_to(T0 + timedelta(seconds=3))
+        assert "We know of no" not in _page(house, "/?lang=en")
+        house.services.readings.append([a_reading("L29", T0)])
+        assert "We know of no" in _page(house, "/?lang=en")
+
+    def test_it_speaks_only_of_what_is_foreseen_here(self, house: House) -> None:
+        house.services.registry.save_model_file(a_model_file(NetworkKind.SUPPLY))
+        house.services.registry.save_run(a_supply_run(issued_at=T0))
+        page = _page(house, "/?lang=en")
+        assert "We know of no water cuts, neither now nor expected. Floods are not foreseen here." in page
 
     def test_a_failed_run_counts_as_stale(self, house: House) -> None:
         _fresh(house)
@@ -148,8 +210,6 @@ class TestANotice:
         assert httpx.get(house.url + FEEDS[2]).status_code == 404
 
     def test_words_of_the_next_step_are_not_shown_before_they_are_published(self, house: House) -> None:
-        from dataclasses import replace
-
         draft_of_update = {"pt": NoticeText("Rascunho", "r", "r"), "en": NoticeText("Unpublished words", "d", "i")}
         house.services.registry.save_notice(replace(a_notice(), texts=draft_of_update))
         shown = _page(house, "/?lang=en") + "".join(httpx.get(house.url + path).text for path in FEEDS)
