@@ -152,11 +152,13 @@ def _is_measured(cause_key: str, forecast: SupplyForecast) -> bool:
     return what in ("pump_down", "closed") and element in forecast.measured
 
 
-def _is_assumed(outage: PredictedOutage, forecast: SupplyForecast) -> bool:
-    """Whether an outage could rest on what nobody measures."""
-    what, element = _named_in(outage.cause_key)
+def _is_assumed(outages: Sequence[PredictedOutage], forecast: SupplyForecast) -> bool:
+    """Whether outages of one cause could rest on what nobody measures."""
+    what, element = _named_in(outages[0].cause_key)
     unmeasured = {tank.tank_id for tank in forecast.tanks if not tank.measured}
-    return (what == "tank_empty" and element in unmeasured) or forecast.rests_on_assumption(outage.node_id)
+    if what == "tank_empty" and element in unmeasured:
+        return True
+    return bool(forecast.resting_on_assumption(outage.node_id for outage in outages))
 
 
 def _unseen(forecast: SupplyForecast) -> list[Finding]:
@@ -183,7 +185,7 @@ def _outage_finding(kind: IncidentKind, outages: Sequence[PredictedOutage], fore
     first = min(outages, key=lambda outage: (outage.starts_at, outage.node_id))
     ends = [outage.ends_at for outage in outages if outage.ends_at is not None]
     observed = kind is IncidentKind.OUTAGE_OBSERVED
-    assumed = any(_is_assumed(outage, forecast) for outage in outages)
+    assumed = _is_assumed(outages, forecast)
     predicted = ASSUMED_CONFIDENCE if assumed else PREDICTED_CONFIDENCE
     return Finding(
         kind=kind,

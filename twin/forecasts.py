@@ -5,7 +5,7 @@ All of them are frozen records of plain values, so that they can be archived as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -177,9 +177,12 @@ class SupplyForecast:
     assumed: tuple[str, ...] = ()
     assumed_area: tuple[str, ...] = ()
 
-    def rests_on_assumption(self, node_id: str) -> bool:
-        """Whether the supply of a node could rest on what is merely assumed."""
-        return bool(self.assumed) and (not self.assumed_area or node_id in self.assumed_area)
+    def resting_on_assumption(self, node_ids: Iterable[str]) -> frozenset[str]:
+        """Return those of the nodes whose supply could rest on what is merely assumed."""
+        nodes = frozenset(node_ids)
+        if not self.assumed:
+            return frozenset()
+        return nodes & frozenset(self.assumed_area) if self.assumed_area else nodes
 
 
 @dataclass(frozen=True, slots=True)

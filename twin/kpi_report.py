@@ -8,11 +8,13 @@ about data then say that shorter period themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from twin.clock import as_utc
+from twin.customers import Customer
 from twin.errors import InputError
 from twin.forecasts import Run, RunKind, SupplyForecast
 from twin.incidents import Incident, IncidentKind
@@ -61,7 +63,8 @@ def kpi_report(
     """Return all figures of [start, end), no further than `now`: outages, floods, data, models, age of forecasts.
 
     A moment counts as judged when its newest good supply forecast was no older than `fresh_for` (three cycles of
-    five minutes). Outages that were opened more than 90 days before the period and are closed are not seen.
+    five minutes) and rested on measurement, for the connections whose supply it did not merely assume. Outages that
+    were opened more than 90 days before the period and are closed are not seen.
 
     Raises:
         InputError: If the period is empty or lies in the future.
@@ -106,13 +109,13 @@ def _outages(
     fresh_for: timedelta,
 ) -> list[Kpi]:
     customers = registry.customers()
-    judged = sum(run is not None and moment - run.issued_at <= fresh_for for moment, run in sampled)
+    judged = _JudgedShare(customers, fresh_for)
     observed = interruption_kpis(
         observed_interruptions(_outage_incidents(registry, period), customers),
         period,
         connections=len(customers),
         now=now,
-        coverage=judged / len(sampled),
+        coverage=sum(judged.of(run.supply, at=moment) for moment, run in sampled if run is not None) / len(sampled),
     )
     forecast = newest.supply if newest else None
     ahead = Period(forecast.issued_at, max(forecast.valid_at, default=forecast.issued_at)) if forecast else period
@@ -122,10 +125,49 @@ def _outages(
         connections=len(customers),
         now=now,
         prefix="predicted",
-        coverage=1.0 if forecast else 0.0,
-        remark=f"forecast of {forecast.issued_at.isoformat()}" if forecast else "no forecast",
+        coverage=judged.of(forecast, at=period.end),
+        remark=_words_on(forecast, judged, at=period.end),
     )
     return observed + predicted
+
+
+class _JudgedShare:
+    """Says for which share of the connections a forecast could tell at a moment whether they are supplied.
+
+    For none when there is none, when it is older than `fresh_for`, or when it rests on no measurement at all.
+    """
+
+    def __init__(self, customers: Sequence[Customer], fresh_for: timedelta) -> None:
+        self._connections_at = Counter(customer.node_id for customer in customers)
+        self._fresh_for = fresh_for
+        self._seen: dict[str, float] = {}
+
+    def of(self, forecast: SupplyForecast | None, *, at: datetime) -> float:
+        """Return the share, 0 to 1."""
+        if forecast is None or not forecast.measured or self.is_old(forecast, at=at):
+            return 0.0
+        if forecast.run_id not in self._seen:
+            unseen = forecast.resting_on_assumption(self._connections_at)
+            all_of_them = max(self._connections_at.total(), 1)
+            self._seen[forecast.run_id] = 1 - sum(self._connections_at[node] for node in unseen) / all_of_them
+        return self._seen[forecast.run_id]
+
+    def is_old(self, forecast: SupplyForecast, *, at: datetime) -> bool:
+        """Whether the forecast is too old to tell anything at a moment."""
+        return at - forecast.issued_at > self._fresh_for
+
+
+def _words_on(forecast: SupplyForecast | None, judged: _JudgedShare, *, at: datetime) -> str:
+    if forecast is None:
+        return "no forecast"
+    words = [f"forecast of {forecast.issued_at.isoformat()}"]
+    if judged.is_old(forecast, at=at):
+        words.append("it is too old")
+    if not forecast.measured:
+        words.append("it rests on no measurement")
+    if forecast.assumed:
+        words.append(f"nobody measures {', '.join(forecast.assumed)}")
+    return "; ".join(words)
 
 
 def _outage_incidents(log: IncidentLog, period: Period) -> list[Incident]:

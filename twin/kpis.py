@@ -140,8 +140,9 @@ def interruption_kpis(
 ) -> list[Kpi]:
     """Return connections and connection-minutes without supply, minutes per connection, and interruptions.
 
-    `coverage` is the share of the period in which supply was judged; without any (0) nothing is known and the
-    values are None, as they are without connections. An interruption counts in the period in which it starts.
+    `coverage` is the share of the period (and of the connections) in which supply was judged; without any (0) nothing
+    is known and the values are None, as they are without connections. An interruption counts in the period in which
+    it starts.
     """
     times = dry_times(interruptions, now=now)
     within = {connection: _clipped(spans, period) for connection, spans in times.items()}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,6 +122,49 @@ def test_half_a_day_without_forecasts_is_half_covered(registry: Registry, readin
     found = by_id(kpi_report(readings, registry, start=T0, end=END, now=END))
     assert found["observed_interruptions"].coverage == pytest.approx(0.5, abs=0.02)
     assert found["observed_interruptions"].value == 0.0
+
+
+def figures_of(readings: ReadingStore, registry: Registry, prefix: str, *, now: datetime = END) -> list[Kpi]:
+    report = kpi_report(readings, registry, start=T0, end=now, now=now)
+    return [kpi for kpi in report if kpi.kpi_id.startswith(prefix) and "without_supply" in kpi.kpi_id]
+
+
+def keep_runs(registry: Registry, change: dict[str, Any], minutes: range = range(0, 24 * 60 + 1, 10)) -> None:
+    for minute in minutes:
+        run = a_run(minute, ())
+        assert run.supply is not None
+        registry.save_run(replace(run, supply=replace(run.supply, **change)))
+
+
+@pytest.mark.parametrize("prefix", ["observed_", "predicted_"])
+@pytest.mark.parametrize(
+    ("change", "coverage"),
+    [
+        pytest.param({}, 1.0, id="all measured"),
+        pytest.param({"measured": ()}, 0.0, id="nothing measured: the model file's state"),
+        pytest.param({"measured": (), "assumed": ("T1",)}, 0.0, id="all sensors silent"),
+        pytest.param({"assumed": ("PU4",), "assumed_area": ("A",)}, 0.75, id="the area of one of four unseen"),
+        pytest.param({"assumed": ("PU4",)}, 0.0, id="something unseen, nobody knows for whom"),
+    ],
+)
+def test_only_what_rests_on_measurement_is_covered(
+    registry: Registry, readings: ReadingStore, prefix: str, change: dict[str, Any], coverage: float
+) -> None:
+    registry.upsert_customers([Customer(f"K{node}", f"C{node}", node) for node in "ABCD"])
+    keep_runs(registry, change)
+    for figure in figures_of(readings, registry, prefix):
+        assert figure.coverage == coverage
+        assert figure.value == (0.0 if coverage else None)
+
+
+def test_an_old_forecast_predicts_nothing_any_more(registry: Registry, readings: ReadingStore) -> None:
+    registry.upsert_customers([Customer("K1", "C1", "A")])
+    keep_runs(registry, {}, range(0, 60, 10))
+    fresh = figures_of(readings, registry, "predicted_", now=T0 + timedelta(minutes=65))
+    assert [(figure.coverage, figure.value) for figure in fresh] == [(1.0, 0.0)] * len(fresh)
+    old = figures_of(readings, registry, "predicted_", now=T0 + timedelta(minutes=66))
+    assert [(figure.coverage, figure.value) for figure in old] == [(0.0, None)] * len(old)
+    assert all("too old" in figure.remark for figure in old)
 
 
 def test_an_empty_installation_knows_nothing_and_says_so(registry: Registry, readings: ReadingStore) -> None:
