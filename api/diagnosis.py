@@ -6,6 +6,7 @@ import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from api import bootstrap
 from api.freshness import LATE_AFTER_CYCLES
@@ -13,6 +14,7 @@ from api.readiness import BEAT_LIMIT_S
 from api.settings import Settings
 from twin.clock import SystemClock
 from twin.errors import TwinError, UnavailableError
+from twin.ports import Beat
 
 LEAST_FREE_BYTES = 500_000_000
 
@@ -105,21 +107,47 @@ def _engines(settings: Settings) -> str:
 
 def _roles(settings: Settings) -> str:
     now = SystemClock().now()
-    registry = bootstrap.open_registry(settings)
-    try:
-        beats = registry.beats()
-    finally:
-        registry.close()
+    beats = _beats(settings)
     if not beats:
         raise UnavailableError("no role has ever run here: h2twin serve")
-    limits_s = {"cycle": LATE_AFTER_CYCLES * settings.cycle_s}
     bad = []
     for role, beat in sorted(beats.items()):
-        age_s = (now - beat.at).total_seconds()
-        if age_s > limits_s.get(role, BEAT_LIMIT_S):
-            bad.append(f"{role}: no sign of life since {beat.at:%Y-%m-%d %H:%M:%S}Z; is `h2twin serve` running?")
-        elif not beat.ok:
+        try:
+            _require_life(role, beat, settings, now)
+        except UnavailableError as error:
+            bad.append(str(error))
+            continue
+        if not beat.ok:
             bad.append(f"{role}: {beat.detail}")
     if bad:
         raise UnavailableError("; ".join(bad))
     return ", ".join(f"{role} {(now - beat.at).total_seconds():.0f} s ago" for role, beat in sorted(beats.items()))
+
+
+def sign_of_life(settings: Settings, role: str) -> Beat:
+    """Return the newest sign of life of a role, well or not.
+
+    Raises:
+        UnavailableError: If it is too old, or there never was one.
+    """
+    beat = _beats(settings).get(role)
+    if beat is None:
+        raise UnavailableError(f"{role}: has never run here")
+    _require_life(role, beat, settings, SystemClock().now())
+    return beat
+
+
+def _beats(settings: Settings) -> dict[str, Beat]:
+    registry = bootstrap.open_registry(settings)
+    try:
+        return registry.beats()
+    finally:
+        registry.close()
+
+
+def _require_life(role: str, beat: Beat, settings: Settings, now: datetime) -> None:
+    limits_s = {"cycle": max(BEAT_LIMIT_S, LATE_AFTER_CYCLES * settings.cycle_s)}  # it beats once a turn
+    if (now - beat.at).total_seconds() > limits_s.get(role, BEAT_LIMIT_S):
+        raise UnavailableError(
+            f"{role}: no sign of life since {beat.at:%Y-%m-%d %H:%M:%S}Z; is `h2twin serve` running?"
+        )

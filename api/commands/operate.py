@@ -110,6 +110,27 @@ def doctor(data_dir: DataDir = None, json: Json = False) -> None:
         raise UnavailableError(f"not well: {', '.join(wrong)}")
 
 
+def alive(
+    role: Annotated[str, typer.Option(help="ingest or cycle; the api answers at /healthz.")],
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Say whether a role has left a sign of life lately, for the health checks of containers."""
+    from api.diagnosis import sign_of_life
+    from api.settings import load_settings
+    from twin.clock import SystemClock
+    from twin.errors import ConfigError
+
+    if role not in ("ingest", "cycle"):
+        raise ConfigError(f"unknown role {role!r}; ingest and cycle leave signs of life")
+    beat = sign_of_life(load_settings(data_dir=data_dir), role)
+    age_s = (SystemClock().now() - beat.at).total_seconds()
+    if json:
+        print_json({"role": role, "age_s": age_s, "ok": beat.ok, "detail": beat.detail})
+    else:
+        typer.echo(f"{role}: {age_s:.0f} s ago, {'well' if beat.ok else beat.detail}")
+
+
 def kpis(
     days: Annotated[float, typer.Option(min=0.01, max=366, help="Period, ending now.")] = 1.0,
     start: Annotated[str | None, typer.Option("--from", help="Start of the period (ISO 8601 with zone).")] = None,

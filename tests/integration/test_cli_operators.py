@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from served import T0, a_beat, a_letter, a_notice, an_incident, customers
 from servers.mosquitto import mosquitto
 
 from api.cli import app
+from twin.clock import SystemClock
 from twin.notices import NoticeState
 from twin.ports import Registry
 from twin.storage.registry import open_registry
@@ -234,6 +238,33 @@ def test_one_broken_part_does_not_keep_the_doctor_from_the_others(h2twin: Comman
     assert not found["broker"]["ok"]
     assert found["registry"]["ok"]
     assert found["engines"]["ok"]
+
+
+def test_alive_tells_a_role_that_works_from_one_that_does_not(h2twin: CommandLine) -> None:
+    assert h2twin("alive", "--role", "ingest").code == 4
+    now = SystemClock().now()
+    with _registry(h2twin) as registry:
+        registry.beat(a_beat(at=now - timedelta(seconds=5), ok=False, detail="the broker is away"))
+        registry.beat(a_beat(role="cycle", at=now - timedelta(seconds=500)))
+    ingest = h2twin.ok("alive", "--role", "ingest")
+    assert (ingest["role"], ingest["ok"], ingest["detail"]) == ("ingest", False, "the broker is away")
+    assert 5 <= ingest["age_s"] < 60
+    h2twin.ok("alive", "--role", "cycle")  # two cycles of 300 s have not passed yet
+    h2twin.set("TWIN_CYCLE_S", "100")
+    answer = h2twin("alive", "--role", "cycle", "--json")
+    assert (answer.code, answer.out) == (4, "")
+    assert "cycle: no sign of life" in answer.err
+    assert h2twin("alive", "--role", "king").code == 2
+
+
+def test_alive_loads_no_engine(h2twin: CommandLine) -> None:
+    program = (
+        "import sys; sys.argv = ['h2twin', 'alive', '--role', 'ingest']\nfrom api.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 4, end.code\n"
+        "heavy = {'wntr', 'pandas', 'models', 'ingest', 'influxdb_client', 'fastapi'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_a_role_that_has_stopped_is_no_good_news(h2twin: CommandLine) -> None:

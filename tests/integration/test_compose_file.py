@@ -58,3 +58,22 @@ def test_only_the_broker_and_the_api_are_reachable_and_only_from_this_machine_by
     published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
     assert set(published) == {"mosquitto", "api"}
     assert all(":-127.0.0.1}" in port for ports in published.values() for port in ports)
+
+
+SET_BY_THE_SHAPE = {"mqtt_client_id", "mqtt_port"}
+"""One ingester, and no embedded broker: nothing to choose."""
+
+
+def test_every_other_setting_of_an_installation_can_be_given(compose: dict[str, Any]) -> None:
+    for role in ("ingest", "cycle", "api"):
+        given = compose["services"][role]["environment"]
+        missing = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields if name not in SET_BY_THE_SHAPE} - set(
+            given
+        )
+        assert missing == set(), role
+
+
+def test_the_roles_say_whether_they_are_alive(compose: dict[str, Any]) -> None:
+    for role in ("ingest", "cycle"):
+        check = compose["services"][role]["healthcheck"]["test"]
+        assert check == ["CMD", "h2twin", "alive", "--role", role]

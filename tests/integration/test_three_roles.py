@@ -56,6 +56,10 @@ class Installation:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def is_alive(self, role: str) -> bool:
+        command = [sys.executable, "-m", "api", "alive", "--role", role]
+        return subprocess.run(command, env=self.environment, capture_output=True, timeout=60).returncode == 0
+
     def get(self, path: str, key: str = "") -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         request = urllib.request.Request(f"http://127.0.0.1:{self.api_port}{path}", headers=headers)
@@ -177,6 +181,12 @@ def test_the_roles_know_of_each_other(installation: Installation) -> None:
     wait_until(lambda: checks().get("broker", {}).get("ok") is True, within_s=60, what="the broker's good news")
     assert checks()["readings"]["ok"] is True
     assert checks()["registry"]["ok"] is True
+
+
+def test_the_health_checks_of_the_containers_see_the_roles(installation: Installation) -> None:
+    for role in ("ingest", "cycle"):
+        wait_until(lambda role=role: installation.is_alive(role), within_s=60, what=f"{role}'s sign of life")
+        assert installation.h2twin("alive", "--role", role)["role"] == role
 
 
 def _checks(body: Any) -> list[tuple[str, Any]]:
