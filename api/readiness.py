@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from api.freshness import LATE_AFTER_CYCLES, latest_good
+from api.grounds import WEATHER_MAX_AGE, doubts, has_weather, weather_made_at
 from api.schemas.health import CheckOut, ReadyOut
 from api.services import Services
 from twin.errors import TwinError
-from twin.forecasts import RunKind
+from twin.forecasts import RunKind, RunStatus
 from twin.network import NetworkKind
+from twin.ports import Beat
 
 BEAT_LIMIT_S = 60.0
-"""A role that is well leaves a sign of life far more often than this."""
+"""A role that is well leaves a sign of life far more often than this (the cycle: at each turn)."""
+
+STORE_TROUBLE = "readings: "
+"""With these words the ingest role begins what is wrong with the store of readings (`api.roles`)."""
 
 
 def readiness(services: Services) -> ReadyOut:
@@ -20,10 +25,18 @@ def readiness(services: Services) -> ReadyOut:
     checks = [
         _checked("readings", lambda: _answers(services.readings.check)),
         _checked("registry", lambda: _answers(services.registry.check)),
-        _checked("broker", lambda: _broker(services)),
+        _checked("broker", lambda: _beat("ingest", BEAT_LIMIT_S, "connected", services)),
+        _checked("cycle", lambda: _beat("cycle", _cycle_limit_s(services), "turns in time", services)),
         *(_checked(f"{kind}_cycle", lambda kind=kind: _cycle(kind, services)) for kind in RunKind),  # type: ignore[misc]
+        _checked("weather", lambda: _weather(services)),
+        *_spool(services),
     ]
     return ReadyOut(status="ready" if all(check.ok for check in checks) else "not_ready", checks=checks)
+
+
+def without_details(answer: ReadyOut) -> ReadyOut:
+    """Return the answer for strangers: details name hosts, files and causes."""
+    return ReadyOut(status=answer.status, checks=[CheckOut(name=check.name, ok=check.ok) for check in answer.checks])
 
 
 Found = tuple[bool, str, float | None]
@@ -42,14 +55,19 @@ def _answers(check: Callable[[], None]) -> Found:
     return True, "answers and can be written", None
 
 
-def _broker(services: Services) -> Found:
-    beat = services.registry.beats().get("ingest")
+def _beat(role: str, limit_s: float, well: str, services: Services) -> Found:
+    beat = services.registry.beats().get(role)
     if beat is None:
-        return False, "the ingest role has never left a sign of life: is it running?", None
+        return False, f"the {role} role has never left a sign of life: is it running?", None
     age_s = (services.clock.now() - beat.at).total_seconds()
-    if age_s > BEAT_LIMIT_S:
-        return False, f"the ingest role has been silent for {age_s:.0f} s; it last said: {beat.detail or 'ok'}", age_s
-    return beat.ok, beat.detail or ("connected" if beat.ok else "the ingest role is not well"), age_s
+    if age_s > limit_s:
+        return False, f"the {role} role has been silent for {age_s:.0f} s; it last said: {beat.detail or 'ok'}", age_s
+    return beat.ok, beat.detail or (well if beat.ok else f"the {role} role is not well"), age_s
+
+
+def _cycle_limit_s(services: Services) -> float:
+    """Return after how long the cycle is silent: it leaves a sign of life at the end of each turn only."""
+    return max(BEAT_LIMIT_S, LATE_AFTER_CYCLES * services.cycle_s)
 
 
 def _cycle(kind: RunKind, services: Services) -> Found:
@@ -58,6 +76,49 @@ def _cycle(kind: RunKind, services: Services) -> Found:
     found = latest_good(kind, services)
     if found is None:
         return False, f"no good {kind} run yet", None
-    freshness = found[1]
+    run, freshness = found
     in_time = freshness.age_s <= LATE_AFTER_CYCLES * services.cycle_s
-    return in_time, freshness.because or "in time", freshness.age_s
+    told = [freshness.because or "in time", *doubts(run, services)]
+    return in_time and run.status is not RunStatus.INSUFFICIENT, "; ".join(told), freshness.age_s
+
+
+def _weather(services: Services) -> Found:
+    """Judge what the newest good drainage run knew of the weather; without a service wanted, the season is enough."""
+    if services.registry.model_file(NetworkKind.DRAINAGE) is None:
+        return True, "no drainage model was imported: no weather is needed", None
+    if not services.weather_in_use:
+        return True, "climatology only, as set (TWIN_WEATHER=none): floods are not judged", None
+    found = latest_good(RunKind.DRAINAGE, services)
+    forecast = found[0].drainage if found else None
+    if forecast is None:
+        return False, "no good drainage run yet", None
+    if not has_weather(forecast):
+        causes = "; ".join(warning for warning in forecast.provenance.warnings if warning.startswith("weather: "))
+        return False, f"climatology only: floods are not judged. {causes}".strip(), None
+    made_at = weather_made_at(forecast)
+    age = services.clock.now() - made_at if made_at else None
+    known = f"{forecast.provenance.weather_rung} of {forecast.provenance.weather_source}"
+    age_s = age.total_seconds() if age else None
+    return age is None or age <= WEATHER_MAX_AGE, known, age_s
+
+
+def _spool(services: Services) -> list[CheckOut]:
+    """Judge the durable spool by what the ingest role sees of it: only where its sign of life speaks of one."""
+    try:
+        beat = services.registry.beats().get("ingest")
+    except TwinError:
+        return []  # the registry's own check tells why
+    if beat is None or "spool_pending" not in (beat.figures or {}):
+        return []
+    return [_checked("spool", lambda: _spool_of(beat))]
+
+
+def _spool_of(beat: Beat) -> Found:
+    figures = beat.figures or {}
+    waiting, refused = figures.get("spool_pending", 0.0), figures.get("spool_quarantined", 0.0)
+    trouble = beat.detail if not beat.ok and STORE_TROUBLE in beat.detail else ""
+    told = [
+        f"{waiting:.0f} readings wait for the server, {refused:.0f} were refused by it",
+        *([trouble] if trouble else []),
+    ]
+    return not refused and not trouble, "; ".join(told), None

@@ -13,10 +13,15 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from servers.process import wait_until
+
+from api.auth import Role, make_key
+from twin.storage.registry import open_registry
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,6 +38,16 @@ class Service:
 
     process: subprocess.Popen[bytes]
     log: Path
+    folder: Path
+
+    @cached_property
+    def viewer_key(self) -> str:
+        """A key that may look, made in the folder's SQLite registry."""
+        registry = open_registry(f"sqlite:///{self.folder / 'registry.db'}")
+        key, text = make_key("the test", Role.VIEWER, datetime.now(UTC))
+        registry.save_key(key)
+        registry.close()
+        return text
 
     @property
     def said(self) -> str:
@@ -55,17 +70,18 @@ class Service:
 
         wait_until(seen, within_s=within_s, what=f"{text!r} in {self.said!r}")
 
-    def get(self, path: str) -> tuple[int, Any]:
+    def get(self, path: str, *, key: str = "") -> tuple[int, Any]:
+        request = urllib.request.Request(self.address + path, headers={"Authorization": f"Bearer {key}"} if key else {})
         try:
-            with urllib.request.urlopen(self.address + path, timeout=20) as response:
+            with urllib.request.urlopen(request, timeout=20) as response:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.load(error)
 
     def check(self, name: str) -> dict[str, Any]:
-        """Return one check of /readyz."""
-        checks = {check["name"]: check for check in self.get("/readyz")[1]["checks"]}
+        """Return one check of /readyz with its detail."""
+        checks = {check["name"]: check for check in self.get("/readyz", key=self.viewer_key)[1]["checks"]}
         found: dict[str, Any] = checks[name]
         return found
 
@@ -110,7 +126,7 @@ def service(
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment(**settings))
     try:
-        yield Service(process, log)
+        yield Service(process, log, folder)
     finally:
         if process.poll() is None:
             process.kill()

@@ -307,4 +307,5 @@ def furnish(house: House) -> None:
     for kind in NetworkKind:
         registry.save_model_file(a_model_file(kind))
     registry.beat(a_beat())
+    registry.beat(a_beat(role="cycle", detail="", figures={"supply_wall_s": 2.4}))
     registry.bury([a_letter()])

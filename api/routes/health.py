@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from api.auth import KnownCaller, services_of
 from api.metrics import scrape
 from api.problems import Unauthenticated
-from api.readiness import readiness
+from api.readiness import readiness, without_details
 from api.schemas.health import HealthOut, ReadyOut
 
 router = APIRouter(tags=["health"])
@@ -25,12 +25,15 @@ def healthz() -> HealthOut:
 
 
 @router.get("/readyz", responses={503: {"model": ReadyOut, "description": "Something that is needed is missing"}})
-def readyz(request: Request, response: Response) -> ReadyOut:
-    """Tell whether h2twin can do its work: stores, broker, age of the last good cycles. 503 if one check fails."""
+def readyz(request: Request, response: Response, caller: KnownCaller) -> ReadyOut:
+    """Tell whether h2twin can do its work: stores, broker, cycle, forecasts, weather. 503 if one check fails.
+
+    Without a key the checks have their names and whether they are well; with a viewer's key they say why.
+    """
     answer = readiness(services_of(request))
     if answer.status != "ready":
         response.status_code = 503
-    return answer
+    return answer if caller is not None else without_details(answer)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -15,11 +15,11 @@ class HealthOut(Out):
 
 
 class CheckOut(Out):
-    """One thing that h2twin needs to do its work."""
+    """One thing that h2twin needs to do its work. `detail` and `age_s` are shown to viewers only."""
 
     name: str
     ok: bool
-    detail: str
+    detail: str | None = None
     age_s: float | None = None
 
 

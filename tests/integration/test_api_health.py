@@ -11,10 +11,21 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from served import T0, House, a_beat, a_failed_run, furnish, running_app, served
+from served import (
+    T0,
+    House,
+    a_beat,
+    a_drainage_run,
+    a_failed_run,
+    a_supply_run,
+    furnish,
+    running_app,
+    served,
+)
 
 from api.app import create_app
 from twin.errors import UnavailableError
+from twin.forecasts import Rung, RunStatus
 
 
 @pytest.fixture
@@ -25,7 +36,8 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 
 def _ready(house: House) -> tuple[int, dict[str, dict[str, Any]]]:
-    answer = httpx.get(house.url + "/readyz")
+    with house.client("viewer") as viewer:
+        answer = viewer.get("/readyz")
     body = answer.json()
     assert body["status"] == ("ready" if answer.status_code == 200 else "not_ready")
     return answer.status_code, {check["name"]: check for check in body["checks"]}
@@ -34,7 +46,9 @@ def _ready(house: House) -> tuple[int, dict[str, dict[str, Any]]]:
 def test_all_is_well(house: House) -> None:
     status, checks = _ready(house)
     assert status == 200
-    assert set(checks) == {"readings", "registry", "broker", "supply_cycle", "drainage_cycle"}
+    assert set(checks) == {
+        "readings", "registry", "broker", "cycle", "supply_cycle", "drainage_cycle", "weather",
+    }  # fmt: skip
     assert all(check["ok"] and check["detail"] for check in checks.values())
     assert checks["supply_cycle"]["age_s"] == 120.0
 
@@ -75,8 +89,107 @@ def test_an_empty_installation_says_what_is_missing(tmp_path: Path) -> None:
     with served(tmp_path) as house:
         status, checks = _ready(house)
     assert status == 503
-    assert {name for name, check in checks.items() if not check["ok"]} == {"broker"}
+    assert {name for name, check in checks.items() if not check["ok"]} == {"broker", "cycle"}
     assert "no supply model was imported" in checks["supply_cycle"]["detail"]
+
+
+def test_strangers_see_which_check_fails_and_not_why(house: House) -> None:
+    secret = "readings: cannot write /var/lib/h2twin/spool.db to http://influx.intern:8086"
+    house.services.registry.beat(a_beat(ok=False, detail=secret, figures={"spool_pending": 3.0}))
+    answer = httpx.get(house.url + "/readyz")
+    assert answer.status_code == 503
+    assert "influx" not in answer.text
+    checks = {check["name"]: check for check in answer.json()["checks"]}
+    assert not checks["broker"]["ok"]
+    assert not checks["spool"]["ok"]
+    assert checks["readings"]["ok"]
+    assert all(check["detail"] is None and check["age_s"] is None for check in checks.values())
+    assert secret in _ready(house)[1]["broker"]["detail"]
+
+
+def test_a_cycle_that_is_not_well_is_told_in_its_own_words(house: House) -> None:
+    untold = "notice notice-i-1 cannot be shown: the sender is no address"
+    house.services.registry.beat(a_beat(role="cycle", ok=False, detail=untold))
+    status, checks = _ready(house)
+    assert (status, checks["cycle"]["ok"], checks["cycle"]["detail"]) == (503, False, untold)
+    assert {name for name, check in checks.items() if not check["ok"]} == {"cycle"}
+
+
+def test_a_silent_cycle_role_is_not_taken_for_well(house: House) -> None:
+    for seconds, ok in ((595, True), (596, False)):
+        house.clock.advance_to(T0 + timedelta(seconds=seconds))
+        house.services.registry.beat(a_beat(at=house.clock.now()))
+        assert _ready(house)[1]["cycle"]["ok"] is ok
+    assert "silent for 601 s" in _ready(house)[1]["cycle"]["detail"]
+
+
+def _drainage(house: House, *, status: RunStatus = RunStatus.OK, **basis: Any) -> dict[str, dict[str, Any]]:
+    run = a_drainage_run("drainage-9", T0)
+    assert run.drainage is not None
+    provenance = replace(run.drainage.provenance, **basis)
+    run = replace(run, status=status, drainage=replace(run.drainage, status=status, provenance=provenance))
+    house.services.registry.save_run(run)
+    return _ready(house)[1]
+
+
+def test_a_drainage_run_of_too_few_members_is_named_and_not_well(house: House) -> None:
+    check = _drainage(house, status=RunStatus.INSUFFICIENT)["drainage_cycle"]
+    assert not check["ok"]
+    assert "insufficient: 3 of 4 members" in check["detail"]
+
+
+def test_climatology_where_a_service_is_wanted_is_not_well(house: House) -> None:
+    warnings = ("weather: deterministic (met-norway): timed out", "another warning")
+    checks = _drainage(house, weather_rung=Rung.CLIMATOLOGY, warnings=warnings)
+    assert not checks["weather"]["ok"]
+    assert "climatology only" in checks["weather"]["detail"]
+    assert "met-norway): timed out" in checks["weather"]["detail"]
+    assert "another warning" not in checks["weather"]["detail"]
+    assert checks["drainage_cycle"]["ok"]
+    assert "climatology only" in checks["drainage_cycle"]["detail"]
+
+
+def test_climatology_where_no_service_is_wanted_is_said_and_ready(house: House) -> None:
+    _drainage(house, weather_rung=Rung.CLIMATOLOGY)
+    with running_app(create_app(replace(house.services, weather_in_use=False))) as url:
+        headers = {"Authorization": f"Bearer {house.keys['viewer']}"}
+        answer = httpx.get(url + "/readyz", headers=headers)
+    assert answer.status_code == 200
+    assert "climatology only" in {check["name"]: check for check in answer.json()["checks"]}["weather"]["detail"]
+
+
+@pytest.mark.parametrize(("age_h", "ok"), [(24, True), (24.01, False)])
+def test_weather_older_than_a_day_is_not_well(house: House, age_h: float, ok: bool) -> None:
+    check = _drainage(house, weather_issued_at=T0 - timedelta(hours=age_h))["weather"]
+    assert (check["ok"], check["age_s"]) == (ok, pytest.approx(age_h * 3600))
+
+
+@pytest.mark.parametrize(
+    ("refused", "beat_ok", "detail", "ok"),
+    [
+        (0.0, True, "", True),
+        (2.0, True, "", False),
+        (0.0, False, "readings: the server is away", False),
+        (0.0, False, "the broker is away", True),
+    ],
+)
+def test_the_spool_is_judged_by_what_the_ingest_role_sees(
+    house: House, refused: float, beat_ok: bool, detail: str, ok: bool
+) -> None:
+    figures = {"spool_pending": 7.0, "spool_quarantined": refused}
+    house.services.registry.beat(a_beat(ok=beat_ok, detail=detail, figures=figures))
+    check = _ready(house)[1]["spool"]
+    assert check["ok"] is ok
+    assert f"7 readings wait for the server, {refused:.0f} were refused" in check["detail"]
+
+
+def test_a_supply_run_without_measurements_is_named(house: House) -> None:
+    run = a_supply_run("supply-9", T0)
+    assert run.supply is not None
+    house.services.registry.save_run(replace(run, supply=replace(run.supply, measured=(), assumed=("N-TANK-1",))))
+    detail = _ready(house)[1]["supply_cycle"]["detail"]
+    assert "no level or flow was measured lately" in detail
+    assert "N-TANK-1" in detail
 
 
 class _Away:
