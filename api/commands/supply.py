@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from api.commands.options import Json, print_json, print_table, readable
+from api.commands.options import Json, print_json, print_table, readable, say
+from api.run_table import writable, write_run
 
 app = typer.Typer(help="Run the supply model.", no_args_is_help=True)
 
@@ -21,6 +22,9 @@ def _group() -> None:
 def run(
     network: Annotated[Path, typer.Option(callback=readable, help="EPANET INP file.")],
     hours: Annotated[int, typer.Option(min=0, max=24 * 366, help="How long to run.")] = 24,
+    out: Annotated[
+        Path | None, typer.Option(callback=writable, help="Write every value to this .parquet or .csv file.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run an EPANET model as it is, from its own time 0, and show what came out (SI whatever the file's units)."""
@@ -30,6 +34,8 @@ def run(
 
     with engine_pool(load_settings(), workers=1) as pool:
         answer = run_network(network.read_bytes(), pool, hours=hours)
+    if out is not None:
+        say(f"{write_run(out, answer)} rows in {out}")
     if json:
         print_json(answer)
         return

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from command_line import CommandLine
 
@@ -212,3 +214,47 @@ def test_an_unknown_kind_of_import_names_the_known_ones(h2twin: CommandLine, tmp
     answer = h2twin("import", "meters", tmp_path / "x")
     assert answer.code == 3
     assert "sensors, customers, network" in answer.err
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "CSV"])
+def test_a_supply_run_is_written_as_a_long_table_with_every_value(
+    h2twin: CommandLine, tmp_path: Path, ending: str
+) -> None:
+    table = tmp_path / f"run.{ending}"
+    command = ("supply", "run", "--network", ctown.SUPPLY_INP, "--hours", "2")
+    answer = h2twin(*command, "--out", table)
+    assert answer.code == 0, answer.err
+    rows = pandas.read_parquet(table) if ending == "parquet" else pandas.read_csv(table)
+    assert list(rows.columns) == ["time_h", "element_type", "element_id", "quantity", "value"]
+    told = h2twin.ok(*command)
+    expected = {
+        (hour, kind, name, quantity): float(value)
+        for kind in ("node", "link")
+        for name, element in told[f"{kind}s"].items()
+        for quantity, values in element.items()
+        if quantity != "type"
+        for hour, value in zip(told["times_h"], values, strict=True)
+    }
+    written = {(t, kind, name, what): value for t, kind, name, what, value in rows.itertuples(index=False)}
+    assert written == expected
+    assert len(rows) == len(expected) == 3 * (3 * (388 + 7 + 1) + 2 * (432 + 11 + 1))
+
+
+def test_a_supply_run_needs_pyarrow_for_parquet_and_says_so(
+    h2twin: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    answer = h2twin("supply", "run", "--network", ctown.SUPPLY_INP, "--hours", "1", "--out", tmp_path / "run.parquet")
+    assert answer.code == 2
+    assert "h2twin[parquet]" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "told"), [("run.xlsx", 3, ".parquet or .csv"), ("no/such/folder/run.csv", 3, "no/such/folder")]
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_run(
+    h2twin: CommandLine, tmp_path: Path, name: str, code: int, told: str
+) -> None:
+    answer = h2twin("supply", "run", "--network", ctown.SUPPLY_INP, "--hours", "1", "--out", tmp_path / name)
+    assert answer.code == code
+    assert told in answer.err
