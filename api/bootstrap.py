@@ -222,6 +222,7 @@ class Models:
         self._zone = zone
         self._supply: tuple[tuple[str, tuple[Sensor, ...]], SupplyModel] | None = None
         self._drainage: tuple[str, DrainageModel] | None = None
+        self._named: tuple[Mapping[str, str], Mapping[str, str]] | None = None
 
     def supply(self) -> SupplyModel | None:
         """Return the supply model, or None while none is imported."""
@@ -251,11 +252,22 @@ class Models:
         return model.network if model else None
 
     def districts_in_use(self) -> Mapping[str, str]:
-        """Return the district of each supply node of the model loaded last; none before one could be read."""
+        """Return the district of each supply node of the model loaded last; none before one could be read.
+
+        Only districts that the sensors' registry names: the model calls the others by an id of its own (a tank, a
+        node), which is nobody's business outside.
+        """
+        if self._supply is None:
+            return {}
+        (_, sensors), model = self._supply
         try:
-            return self._supply[1].network.district_of_node if self._supply else {}
+            all_of_model = model.network.district_of_node
         except (InputError, ModelError):
             return {}
+        if self._named is None or self._named[0] is not all_of_model:
+            names = {sensor.district for sensor in sensors} - {""}
+            self._named = (all_of_model, {node: name for node, name in all_of_model.items() if name in names})
+        return self._named[1]
 
 
 # ----------------------------------------------------------------------------------------------------- weather

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,7 +37,14 @@ def test_districts_are_those_of_the_model_in_use_and_not_of_the_start(
             assert cycle.turn().ok
             network = models.network(NetworkKind.SUPPLY)
             assert network is not None
-            assert network.district_of_node
-            assert dict(districts) == dict(network.district_of_node)
+            named = {sensor.district for sensor in memory.registry.sensors().values()} - {""}
+            assert set(network.district_of_node.values()) > named > set()
+            assert set(districts.values()) == named
+            assert set(districts.items()) < set(network.district_of_node.items())
+
+            nameless = [replace(sensor, district="") for sensor in memory.registry.sensors().values()]
+            memory.registry.upsert_sensors(nameless)
+            assert models.network(NetworkKind.SUPPLY) is not None
+            assert dict(districts) == {}
     finally:
         memory.close()
