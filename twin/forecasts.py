@@ -201,6 +201,12 @@ class NodeFlood:
     volume_p50_m3: float
     volume_p90_m3: float
 
+    def lead_time_s(self, issued_at: datetime) -> float | None:
+        """Return the seconds from `issued_at` to the median onset (0 once it has passed); None without an onset."""
+        if self.onset_median is None:
+            return None
+        return max(0.0, (self.onset_median - issued_at).total_seconds())
+
 
 @dataclass(frozen=True, slots=True)
 class FailedMember:

@@ -13,6 +13,7 @@ from api.auth import audit, caller_of, find_key, services_of
 from api.routes import incidents, notices
 from api.routes.query import Id
 from api.schemas.incidents import ShelveIn
+from api.web.flood_outlook import flood_nodes, lead_in_words
 from api.web.login import (
     LOGIN_PATH,
     ActingVisitor,
@@ -107,6 +108,8 @@ def show_incident(request: Request, visitor: AnyVisitor, incident_id: Id) -> Res
             "incident": incident,
             "notices": registry.notices_of(incident_id),
             "shelf_hours": SHELF_HOURS,
+            "flood_nodes": flood_nodes(services_of(request), incident),
+            "lead_in_words": lambda node: lead_in_words(node, services_of(request).clock.now()),
         },
     )
 

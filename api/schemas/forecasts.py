@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
 from api.freshness import Freshness
 from api.schemas.base import Out, example
-from twin.forecasts import Run, Rung, RunKind, RunStatus, ShortageKind
+from twin.forecasts import DrainageForecast, Run, Rung, RunKind, RunStatus, ShortageKind
 
 _PROVENANCE: dict[str, Any] = {
     "model_id": "city",
@@ -80,7 +81,7 @@ class PredictedOutageOut(Out):
 
 
 class TankOutlookOut(Out):
-    """A tank's level now, its level at each `valid_at`, and when it will be empty or full."""
+    """A tank's level now (`measured` false: a guess), at each `valid_at`, and when it will be empty or full."""
 
     tank_id: str
     level_m: float
@@ -89,6 +90,7 @@ class TankOutlookOut(Out):
     empty_at: datetime | None
     full_at: datetime | None
     level_series_m: list[float]
+    measured: bool
 
 
 class ForecastSeriesOut(Out):
@@ -101,7 +103,10 @@ class ForecastSeriesOut(Out):
 
 
 class SupplyForecastOut(Out):
-    """The supply network from `issued_at` on."""
+    """The supply network from `issued_at` on.
+
+    `measured` are the tanks, pumps and valves whose state was measured, `assumed` those whose sensors say nothing now.
+    """
 
     valid_at: list[datetime]
     provenance: ProvenanceOut
@@ -111,14 +116,20 @@ class SupplyForecastOut(Out):
     series: list[ForecastSeriesOut]
     demand_m3: float
     delivered_m3: float
+    measured: list[str]
+    assumed: list[str]
 
 
 class NodeFloodOut(Out):
-    """What the ensemble says about one manhole; `probability` null: too few members to state one."""
+    """What the ensemble says about one manhole; `probability` null: too few members to state one.
+
+    `lead_time_s` counts from the run's `issued_at` to the median onset (0 once it has passed, null without an onset).
+    """
 
     node_id: str
     probability: float | None
     onset_median: datetime | None
+    lead_time_s: float | None
     depth_p50_m: float
     depth_p90_m: float
     volume_p50_m3: float
@@ -177,6 +188,7 @@ class SupplyRunOut(RunOut):
                         "empty_at": "2026-01-01T01:00:00Z",
                         "full_at": None,
                         "level_series_m": [0.4, 0.0],
+                        "measured": True,
                     }
                 ],
                 "series": [
@@ -184,6 +196,8 @@ class SupplyRunOut(RunOut):
                 ],
                 "demand_m3": 110.0,
                 "delivered_m3": 92.5,
+                "measured": ["T1"],
+                "assumed": [],
             },
         }
     )
@@ -219,6 +233,7 @@ class DrainageRunOut(RunOut):
                         "node_id": "M7",
                         "probability": 0.35,
                         "onset_median": "2026-01-01T14:20:00Z",
+                        "lead_time_s": 51600.0,
                         "depth_p50_m": 0.6,
                         "depth_p90_m": 1.8,
                         "volume_p50_m3": 0.0,
@@ -257,5 +272,11 @@ def drainage_run_out(run: Run, freshness: Freshness) -> DrainageRunOut:
         stale=freshness.stale,
         age_s=freshness.age_s,
         stale_because=freshness.because,
-        forecast=DrainageForecastOut.model_validate(run.drainage) if run.drainage else None,
+        forecast=_drainage_forecast_out(run.drainage, run.issued_at) if run.drainage else None,
     )
+
+
+def _drainage_forecast_out(forecast: DrainageForecast, issued_at: datetime) -> DrainageForecastOut:
+    plain = {field.name: getattr(forecast, field.name) for field in fields(forecast)}
+    nodes = [{**asdict(node), "lead_time_s": node.lead_time_s(issued_at)} for node in forecast.nodes]
+    return DrainageForecastOut.model_validate({**plain, "nodes": nodes})

@@ -155,15 +155,21 @@ def _forecast_answer(plan: MembersPlan, ensemble: WeatherEnsemble, outcome: Memb
         "rain_max_mm": outcome.rain_max_mm,
         "continuity_error_pct": outcome.continuity_error_pct,
         "warnings": list(outcome.warnings),
-        "nodes": {node.node_id: _node_forecast(node) for node in outcome.nodes} if outcome.sufficient else {},
+        "nodes": {node.node_id: _node_forecast(node, plan.start) for node in outcome.nodes}
+        if outcome.sufficient
+        else {},
     }
 
 
-def _node_forecast(node: NodeFlood) -> Answer:
-    """Return one node's statement; `p50` and `p90` are percentiles of the flooded volume in m3."""
+def _node_forecast(node: NodeFlood, start: datetime) -> Answer:
+    """Return one node's statement; `p50` and `p90` are percentiles of the flooded volume in m3.
+
+    `lead_time_s` counts from the start of the run.
+    """
     return {
         "probability": node.probability,
         "onset_median": None if node.onset_median is None else format_time(node.onset_median),
+        "lead_time_s": node.lead_time_s(start),
         "p50": node.volume_p50_m3,
         "p90": node.volume_p90_m3,
         "volume_p50_m3": node.volume_p50_m3,

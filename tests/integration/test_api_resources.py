@@ -107,6 +107,7 @@ class TestForecasts:
         drainage = _json(viewer.get("/api/v1/forecasts/drainage"))["forecast"]
         assert drainage["provenance"]["weather_rung"] == "last_good"
         assert drainage["nodes"][0]["probability"] == 0.35
+        assert drainage["nodes"][0]["lead_time_s"] == 2 * 3600 + 180  # issued three minutes before T0
         assert drainage["members_failed"] == [{"member": "3", "reason": "step 4 is unknown"}]
 
     def test_runs_are_listed_by_time(self, house: House, viewer: httpx.Client) -> None:

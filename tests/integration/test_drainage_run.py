@@ -196,6 +196,8 @@ def test_three_broken_members_of_ten_are_in_no_denominator(pool: EnginePool) -> 
     assert node["p50"] == pytest.approx(volumes[3])
     assert node["p90"] == pytest.approx(volumes[5] + 0.4 * (volumes[6] - volumes[5]))
     assert parse_time(node["onset_median"]) == parse_time(alone[wet]["first_flooded_at"])  # three of four begin there
+    lead = parse_time(node["onset_median"]) - parse_time(answer["valid_from"])
+    assert node["lead_time_s"] == lead.total_seconds() > 0
 
 
 def test_a_dry_ensemble_floods_nothing(pool: EnginePool) -> None:
@@ -203,9 +205,10 @@ def test_a_dry_ensemble_floods_nothing(pool: EnginePool) -> None:
         one_street(), an_ensemble(*[(0.0, 0.0)] * 5), state_in=None, flood_threshold_m3=1.0, pool=pool
     )
 
-    assert {(node["probability"], node["onset_median"], node["p90"]) for node in answer["nodes"].values()} == {
-        (0.0, None, 0.0)
-    }
+    assert {
+        (node["probability"], node["onset_median"], node["lead_time_s"], node["p90"])
+        for node in answer["nodes"].values()
+    } == {(0.0, None, None, 0.0)}
 
 
 @pytest.mark.parametrize(

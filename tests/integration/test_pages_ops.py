@@ -232,3 +232,17 @@ def test_what_is_not_there_is_a_page_that_says_so(operator: httpx.Client, path: 
     answer = operator.get(path)
     assert answer.status_code == 404
     assert "text/html" in answer.headers["content-type"]
+
+
+def test_a_predicted_flood_shows_where_when_and_how_long_there_is(house: House) -> None:
+    """The run was issued three minutes ago: what counts for those who act is the time from now."""
+    flood = an_incident("i-9", 0, kind=IncidentKind.FLOOD_PREDICTED, node_ids=("M7",), run_id="drainage-1")
+    house.services.registry.save_incidents([flood])
+    with _log_in(house, "viewer") as viewer:
+        page = _page(viewer, "/ops/incidents/i-9")
+        assert "Where it may flood" in page
+        for shown in ("M7", "35 %", "Sun 1 Mar 14:00", "2 h", "0.60 to 1.80 m", "0 to 41 m³"):
+            assert f">{shown}" in page
+        house.clock.advance_to(T0 + timedelta(hours=2))
+        assert ">has begun<" in _page(viewer, "/ops/incidents/i-9")
+        assert "Where it may flood" not in _page(viewer, "/ops/incidents/i-1")
