@@ -16,14 +16,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from twin.clock import Clock
-from twin.detection import (
-    Detector,
-    Finding,
-    findings_from_drainage,
-    findings_from_sensors,
-    findings_from_supply,
-)
+from twin.detection import Detector
 from twin.errors import InputError, ModelError, UnavailableError
+from twin.findings import Finding, findings_from_drainage, findings_from_sensors, findings_from_supply
 from twin.forecasts import DrainageState, Run, Rung, RunKind, RunStatus, WeatherEnsemble
 from twin.incidents import Incident, IncidentKind
 from twin.noticeboard import Noticeboard

@@ -18,6 +18,7 @@ from servers.process import free_port, wait_until
 
 from ingest.decoders.native import batch_topic, encode_batch, single_topic
 from ingest.letters import requeue
+from ingest.mappings import native_sources
 from ingest.mqtt import MqttIngester, MqttSettings
 from ingest.mqtt_settings import Protocol
 from ingest.pipeline import Pipeline
@@ -220,7 +221,7 @@ def test_a_requeued_letter_becomes_a_reading(tmp_path: Path, stores: Stores) -> 
         stores.registry.upsert_sensors([Sensor("P-2", Quantity.PRESSURE)])
         (letter,) = stores.registry.dead_letters().items
         with Publisher(f"mqtt://127.0.0.1:{port}") as publisher:
-            wait_until(lambda: requeue(stores.registry, publisher.publish, letter.letter_id))
+            wait_until(lambda: requeue(stores.registry, publisher.publish, letter.letter_id, native_sources()))
         wait_until(lambda: stores.stored() == 1)
         assert stores.registry.count_dead_letters() == 0
 

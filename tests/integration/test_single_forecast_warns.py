@@ -11,7 +11,7 @@ from ingest.weather.ladder import WeatherLadder
 from models.drainage.ensemble import MIN_MEMBERS
 from models.drainage.model import SwmmDrainage
 from models.pool import EnginePool
-from twin.detection import findings_from_drainage
+from twin.findings import findings_from_drainage
 from twin.forecasts import Rung, RunStatus, WeatherEnsemble, WeatherMember
 from twin.incidents import IncidentKind
 from twin.ports import ObservedRain

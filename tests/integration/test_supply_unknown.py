@@ -12,7 +12,8 @@ from models.networks.ctown import SUPPLY_INP
 from models.pool import EnginePool
 from models.supply.model import EpanetSupply
 from twin.cycle import SUPPLY_KINDS
-from twin.detection import Detector, findings_from_supply
+from twin.detection import Detector
+from twin.findings import findings_from_supply
 from twin.incidents import Incident, IncidentKind, IncidentState
 from twin.ports import SupplyRequest
 from twin.readings import Sensor

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from twin.customers import Customer
-from twin.detection import (
+from twin.findings import (
     ASSUMED_CONFIDENCE,
     PREDICTED_CONFIDENCE,
     Finding,

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twin.customers import Customer, Sensitivity
-from twin.detection import Delays, Detector, Finding, Rules
+from twin.detection import Delays, Detector, Rules
+from twin.findings import Finding
 from twin.incidents import Incident, IncidentKind, IncidentState, Severity, acknowledge
 
 T0 = datetime(2026, 1, 10, 6, 0, tzinfo=UTC)

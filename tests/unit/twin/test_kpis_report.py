@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from twin.customers import Customer
-from twin.detection import Detector, findings_from_supply
+from twin.detection import Detector
 from twin.errors import InputError
+from twin.findings import findings_from_supply
 from twin.forecasts import (
     ForecastSeries,
     PredictedOutage,
