@@ -85,8 +85,14 @@ def install(app: FastAPI) -> None:
 
 def _twin_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TwinError)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, UnavailableError) else None
-    return problem(request, error.http_status, str(error), slug=error.problem, headers=headers)
+    if not isinstance(error, UnavailableError):
+        return problem(request, error.http_status, str(error), slug=error.problem)
+    detail = str(error)
+    if request.url.path == "/" or request.url.path.startswith("/public/"):  # causes name hosts and paths
+        _log.error("cannot serve the public", path=request.url.path, cause=detail)
+        detail = "h2twin cannot look this up right now; try again in a moment"
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return problem(request, error.http_status, detail, slug=error.problem, headers=headers)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

@@ -160,6 +160,25 @@ def test_trouble_behind_is_told_without_a_trace(house: House, error: Exception, 
         assert [(entry["error_id"], entry["exc_info"]) for entry in logged] == [(body["error_id"], error)]
 
 
+class _AwayRegistry:
+    """A registry behind which nothing answers; its errors name where it should be."""
+
+    def __getattr__(self, name: str) -> Any:
+        def fail(*args: object, **options: object) -> None:
+            raise UnavailableError("cannot reach secret-host:5432")
+
+        return fail
+
+
+@pytest.mark.parametrize("path", ["/", "/public/notices.json", "/public/notices.atom"])
+def test_strangers_are_not_told_where_our_stores_are(house: House, path: str) -> None:
+    with running_app(create_app(replace(house.services, registry=_AwayRegistry()))) as url, capture_logs() as logged:  # type: ignore[arg-type]
+        answer = httpx.get(url + path)
+    assert answer.status_code == 503
+    assert "secret-host" not in answer.text
+    assert "secret-host" in str(logged)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     path=st.sampled_from(
