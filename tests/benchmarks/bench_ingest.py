@@ -8,7 +8,6 @@ The ratio of the CPU times is steadier than that of the times on the wall, which
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -129,7 +128,8 @@ def _whole_way(port: int, messages: list[tuple[str, bytes]], folder: Path) -> Co
 
 def main() -> None:
     if find() is None:
-        sys.exit("Mosquitto is not installed here")
+        print("skipped: Mosquitto is not installed here")
+        return
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with mosquitto(folder) as (port, _):
