@@ -62,6 +62,7 @@ class IngestRole:
             readings=self._memory.readings,
             dead_letters=self._memory.registry,
             sensors=self._memory.registry,
+            notebook=self._memory.registry,
             mappings=load_mappings(self._settings.mappings),
         )
         self.ingester = MqttIngester(bootstrap.mqtt_settings(self._settings, self.broker_url), pipeline, self._clock)

@@ -16,17 +16,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
-from ingest.decoders.base import RawReading, Refusal, UndecodableError
+from ingest.decoders.base import Command, Decoded, RawReading, Refusal, UndecodableError
 from ingest.decoders.native import item_alone, item_of
 from ingest.mappings import Source, native_sources
 from ingest.message import Message
+from ingest.notes import Notebook, Notes, Observer, keep
 from ingest.quality.gate import QualityGate
 from ingest.quality.limits import QualityLimits
 from ingest.sensors import SensorTable
 from twin.errors import InputError, UnknownUnitError, WrongDimensionError
+from twin.events import Event
 from twin.ports import AppendResult, DeadLetter, DeadLetters, ReadingStore, SensorRegistry
-from twin.readings import Reading, reading_from_raw
+from twin.readings import Reading, Sensor, reading_from_raw
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,12 +39,14 @@ class BatchOutcome:
     """What became of a batch: readings stored, exact repeats absorbed, new dead letters, and letters by reason.
 
     `dead` counts distinct letters that were not there before; `by_reason` counts every one, repeats included.
+    `commands` go to the senders now that all is durable.
     """
 
     stored: int = 0
     duplicates: int = 0
     dead: int = 0
     by_reason: Mapping[str, int] = field(default_factory=dict)
+    commands: tuple[Command, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +70,36 @@ class _Arrival:
 
 @dataclass(slots=True)
 class PreparedBatch:
-    """Judged readings and letters that wait to be made durable; remembers what is done when a store goes away."""
+    """Judged readings, letters and notes that wait to be made durable; remembers what is done."""
 
     readings: list[Reading] = field(default_factory=list)
     arrivals: list[_Arrival] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
+    notes: Notes = field(default_factory=Notes)
+    notes_kept: bool = False
+    commands: list[Command] = field(default_factory=list)
     appended: AppendResult | None = None
+
+
+class Guard(Protocol):
+    """Refuses what a sender must not send, before it can do harm."""
+
+    def refuse_message(self, message: Message, decoded: Decoded) -> Refused | None:
+        """Return why a whole message is refused, or None. It sees every message once, in order of receipt."""
+        ...
+
+    def refuse_reading(self, message: Message, gateway: str, sensor: Sensor) -> Refused | None:
+        """Return why a gateway may not speak for a sensor, or None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why something was refused, and the event it is."""
+
+    reason: Refusal
+    detail: str
+    event: Event
 
 
 class Pipeline:
@@ -82,12 +111,18 @@ class Pipeline:
         readings: ReadingStore,
         dead_letters: DeadLetters,
         sensors: SensorRegistry,
+        notebook: Notebook,
         mappings: Sequence[Source] | None = None,
         limits: QualityLimits | None = None,
+        guard: Guard | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._sources = native_sources() if mappings is None else tuple(mappings)
         self._readings = readings
         self._dead_letters = dead_letters
+        self._notebook = notebook
+        self._guard = guard
+        self._observers = tuple(observers)
         self._sensors = SensorTable(sensors)
         self._gate = QualityGate(self._sensors, limits)
 
@@ -111,13 +146,16 @@ class Pipeline:
             UnavailableError: If the sensors cannot be read: try again, nothing has happened.
         """
         batch = PreparedBatch()
-        arrivals = [arrival for message in messages for arrival in self._arrivals(message, batch.letters)]
+        arrivals = [arrival for message in messages for arrival in self._arrivals(message, batch)]
         self._sensors.refresh()
         if any(self._sensors.get(arrival.sensor_id) is None for arrival in arrivals):
             self._sensors.refresh(missing=True)
         for arrival in arrivals:
             self._convert(arrival, batch)
-        batch.readings = self._gate.judge(batch.readings, [arrival.gateway for arrival in batch.arrivals])
+        gateways = [arrival.gateway for arrival in batch.arrivals]
+        batch.readings = self._gate.judge(batch.readings, gateways)
+        for observer in self._observers:
+            batch.notes.add(observer.observe(batch.readings, gateways))
         return batch
 
     def commit(self, batch: PreparedBatch) -> BatchOutcome:
@@ -126,33 +164,40 @@ class Pipeline:
         Raises:
             UnavailableError: If a store is away or full.
         """
+        if not batch.notes_kept:
+            keep(batch.notes, self._notebook)
+            batch.notes_kept = True
         if batch.appended is None:
             batch.appended = self._append(batch)
             batch.letters += self._conflicts(batch)
         dead = self._dead_letters.bury(batch.letters) if batch.letters else 0
         by_reason = Counter(letter.reason for letter in batch.letters)
-        return BatchOutcome(batch.appended.stored, batch.appended.duplicates, dead, by_reason)
+        return BatchOutcome(
+            batch.appended.stored, batch.appended.duplicates, dead, by_reason, commands=tuple(batch.commands)
+        )
 
-    def _arrivals(self, message: Message, letters: list[DeadLetter]) -> list[_Arrival]:
+    def _arrivals(self, message: Message, batch: PreparedBatch) -> list[_Arrival]:
         """Decode one message; what cannot be decoded, in whole or in part, becomes letters."""
         try:
-            arrivals, refused = self._decode(message)
+            return self._decode(message, batch)
         except UndecodableError as error:
-            letters.append(_letter_of(message, error.reason, str(error)))
+            batch.letters.append(_letter_of(message, error.reason, str(error)))
             return []
         except Exception as error:  # a decoder from another package may raise anything; the message is kept
             _LOG.warning("a message on %r could not be decoded", message.topic, exc_info=True)
             detail = f"the decoder failed: {type(error).__name__}: {error}"
-            letters.append(_letter_of(message, Refusal.UNDECODABLE, detail))
+            batch.letters.append(_letter_of(message, Refusal.UNDECODABLE, detail))
             return []
-        letters += refused
-        return arrivals
 
-    def _decode(self, message: Message) -> tuple[list[_Arrival], list[DeadLetter]]:
+    def _decode(self, message: Message, batch: PreparedBatch) -> list[_Arrival]:
         source = next((source for source in self._sources if source.template.match(message.topic) is not None), None)
         if source is None:
             raise UndecodableError("no source is configured for this topic", Refusal.NO_DECODER)
         decoded = source.decoder.decode(message.topic, message.payload, message.received_at)
+        refusal = self._guard.refuse_message(message, decoded) if self._guard is not None else None
+        if refusal is not None:
+            batch.notes.events.append(refusal.event)
+            raise UndecodableError(refusal.detail, refusal.reason)
         arrivals = [
             _Arrival(message, decoded.gateway, decoded.many, raw, sensor_id)
             for raw in decoded.readings
@@ -163,15 +208,27 @@ class Pipeline:
             sensor_id = None if item.name is None else source.sensor_id(item.name)
             topic, payload = item_alone(decoded.gateway, sensor_id, item.item)
             refused.append(_letter(message.received_at, topic, payload, item.reason, item.detail))
-        if not arrivals and not refused:
+        if not arrivals and not refused and not decoded.is_news:
             raise UndecodableError("the message holds no reading of a known place", Refusal.EMPTY)
-        return arrivals, refused
+        batch.letters += refused
+        batch.commands += decoded.commands
+        batch.notes.events += decoded.events
+        stale = (source.sensor_id(name) for name in decoded.stale)
+        batch.notes.stale.update((sensor_id, message.received_at) for sensor_id in stale if sensor_id is not None)
+        return arrivals
 
     def _convert(self, arrival: _Arrival, batch: PreparedBatch) -> None:
         sensor = self._sensors.get(arrival.sensor_id)
         if sensor is None:
             detail = f"sensor {arrival.sensor_id!r} is not registered; import it, then requeue this letter"
             batch.letters.append(arrival.letter(Refusal.UNKNOWN_SENSOR, detail))
+            return
+        refusal = (
+            self._guard.refuse_reading(arrival.message, arrival.gateway, sensor) if self._guard is not None else None
+        )
+        if refusal is not None:
+            batch.notes.events.append(refusal.event)
+            batch.letters.append(arrival.letter(refusal.reason, refusal.detail))
             return
         try:
             reading = reading_from_raw(
@@ -181,6 +238,7 @@ class Pipeline:
                 raw_value=arrival.raw.value,
                 raw_unit=arrival.raw.unit,
                 seq=arrival.raw.seq,
+                reasons=arrival.raw.reasons,
             )
         except InputError as error:
             batch.letters.append(arrival.letter(_refusal_of(error), str(error)))

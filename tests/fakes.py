@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from twin.errors import ConflictError, InputError, NotFoundError, UnavailableError
+from twin.events import Event
+from twin.gaps import Gap, GapState
 from twin.ports import AppendResult, DeadLetter, Page, StoreStats
 from twin.readings import Reading, Sensor
+from twin.windows import Window
 
 
 class Failing:
@@ -43,6 +46,17 @@ class MemoryReadings(Failing):
             else:
                 conflicts.append(reading)
         return AppendResult(stored, duplicates, tuple(conflicts))
+
+    def requalify(self, readings: Sequence[Reading]) -> int:
+        self._answer()
+        changed = 0
+        for reading in readings:
+            held = self.kept.get(reading.key)
+            judged = held and replace(held, value=reading.value, quality=reading.quality, reasons=reading.reasons)
+            if judged is not None and judged != held:
+                self.kept[reading.key] = judged
+                changed += 1
+        return changed
 
     def between(
         self,
@@ -139,3 +153,49 @@ class MemorySensors(Failing):
 
 def away() -> UnavailableError:
     return UnavailableError("away for the test")
+
+
+class MemoryNotebook(Failing):
+    """What is noticed around the readings; events are kept one by one, not joined to episodes."""
+
+    def __init__(self) -> None:
+        self.noted_events: list[Event] = []
+        self.noted_gaps: dict[tuple[str, datetime], Gap] = {}
+        self.noted_windows: dict[int, Window] = {}
+        self.noted_stale: dict[str, datetime] = {}
+
+    def log_events(self, events: Sequence[Event]) -> int:
+        self._answer()
+        self.noted_events += events
+        return len(events)
+
+    def save_gaps(self, gaps: Sequence[Gap]) -> None:
+        self._answer()
+        self.noted_gaps.update((gap.key, gap) for gap in gaps)
+
+    def open_gaps(self) -> list[Gap]:
+        self._answer()
+        return [gap for _, gap in sorted(self.noted_gaps.items()) if gap.state in (GapState.OPEN, GapState.REQUESTED)]
+
+    def reopen(self, windows: Sequence[Window]) -> None:
+        self._answer()
+        for window in windows:
+            window_id = len(self.noted_windows) + 1
+            self.noted_windows[window_id] = replace(window, window_id=window_id)
+
+    def reopened(self, limit: int = 1000) -> list[Window]:
+        self._answer()
+        return list(self.noted_windows.values())[:limit]
+
+    def settle(self, windows: Sequence[Window]) -> None:
+        self._answer()
+        for window in windows:
+            self.noted_windows.pop(window.window_id, None)
+
+    def mark_stale(self, marks: Mapping[str, datetime]) -> None:
+        self._answer()
+        self.noted_stale.update(marks)
+
+    def stale_marks(self) -> dict[str, datetime]:
+        self._answer()
+        return dict(self.noted_stale)

@@ -20,7 +20,7 @@ from twin.storage.sqlite_readings import SqliteReadings
 
 def main(url: str, folder: Path) -> None:
     readings, registry = SqliteReadings(folder / "readings.db"), open_registry(f"sqlite:///{folder}/registry.db")
-    pipeline = Pipeline(readings=readings, dead_letters=registry, sensors=registry)
+    pipeline = Pipeline(readings=readings, dead_letters=registry, sensors=registry, notebook=registry)
     settings = replace(MqttSettings.from_url(url, client_id="ingest-child"), retry_s=0.05)
     ingester = MqttIngester(settings, pipeline, SystemClock())
     ingester.start()

@@ -13,11 +13,14 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from twin.customers import Customer
+from twin.events import Event, EventKind
 from twin.forecasts import DrainageForecast, DrainageState, Run, RunKind, SupplyForecast, WeatherEnsemble
+from twin.gaps import Gap, GapState
 from twin.incidents import Incident, IncidentKind, IncidentState
 from twin.network import Network, NetworkKind
 from twin.notices import Notice, NoticeState, NoticeText
 from twin.readings import Reading, Sensor
+from twin.windows import Window
 
 T = TypeVar("T")
 
@@ -62,6 +65,14 @@ class RefusedReading:
 
 class ReadingStore(Protocol):
     """Keeps readings for ever, one per (sensor, observed_at)."""
+
+    def requalify(self, readings: Sequence[Reading]) -> int:
+        """Give stored readings the value, quality and reasons of `readings` with the same key, durably.
+
+        What arrived (raw value, raw unit, times, seq) stays as it was. Keys that are not stored are passed over;
+        return how many changed.
+        """
+        ...
 
     def append(self, readings: Sequence[Reading]) -> AppendResult:
         """Store a batch durably: when this returns, a crash loses none of it.
@@ -220,6 +231,92 @@ class SensorRegistry(Protocol):
 
     def sensors(self) -> dict[str, Sensor]:
         """Return all sensors by id, in order of id."""
+        ...
+
+
+class EventLog(Protocol):
+    """What happened around the readings."""
+
+    def log_events(self, events: Sequence[Event]) -> int:
+        """Keep events durably, prolonging the episode each belongs to (`twin.events.EPISODE`); return how many began.
+
+        Of an episode the first detail stays.
+        """
+        ...
+
+    def events(
+        self,
+        *,
+        kinds: Sequence[EventKind] | None = None,
+        subject: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Event]:
+        """List events by first_at (start inclusive, end exclusive), newest first."""
+        ...
+
+    def count_events(self) -> dict[str, int]:
+        """Return the number of events by kind."""
+        ...
+
+
+class GapLedger(Protocol):
+    """The missing intervals of every sensor."""
+
+    def save_gaps(self, gaps: Sequence[Gap]) -> None:
+        """Add or replace gaps by key, all or none."""
+        ...
+
+    def open_gaps(self) -> list[Gap]:
+        """Return every gap that is open or requested, by sensor and in order of time."""
+        ...
+
+    def gaps(
+        self,
+        *,
+        sensor_id: str | None = None,
+        gateway_id: str | None = None,
+        states: Sequence[GapState] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Gap]:
+        """List gaps by their start (start inclusive, end exclusive), newest first."""
+        ...
+
+    def count_gaps(self) -> dict[str, int]:
+        """Return the number of gaps by state."""
+        ...
+
+
+class WindowLog(Protocol):
+    """Windows that wait to be looked at again."""
+
+    def reopen(self, windows: Sequence[Window]) -> None:
+        """Keep windows durably until they are settled."""
+        ...
+
+    def reopened(self, limit: int = 1000) -> list[Window]:
+        """Return up to `limit` windows that wait, oldest first, as they were kept (they may overlap)."""
+        ...
+
+    def settle(self, windows: Sequence[Window]) -> None:
+        """Forget windows (by `window_id`) that have been looked at."""
+        ...
+
+
+class StaleMarks(Protocol):
+    """Sensors whose sender said that it is gone: their last value says nothing of now."""
+
+    def mark_stale(self, marks: Mapping[str, datetime]) -> None:
+        """Note since when sensors are stale. A reading that became available later ends it by itself."""
+        ...
+
+    def stale_marks(self) -> dict[str, datetime]:
+        """Return since when each sensor was last said to be stale."""
         ...
 
 
@@ -437,6 +534,10 @@ class Registry(
     KeyStore,
     AuditLog,
     Coordination,
+    EventLog,
+    GapLedger,
+    WindowLog,
+    StaleMarks,
     Protocol,
 ):
     """Everything relational, in one database. Use cases ask for the narrow ports above, not for this."""

@@ -53,6 +53,19 @@ class Reason(StrEnum):
     EARLY = "early"  # the sensor's clock is ahead of ours: the value is from the future
     CLOCK_SKEW = "clock_skew"
     COUNTER_RESET = "counter_reset"
+    ROLLOVER = "rollover"  # a meter passed its last number and began at 0 again
+    REVERSE_FLOW = "reverse_flow"
+    SPIKE = "spike"
+    DRIFT = "drift"
+    STEP = "step"
+    NON_PHYSICAL = "non_physical"
+    GAP = "gap"  # the first value after intervals that nobody sent
+    UNIT_SUSPECT = "unit_suspect"
+    IMPLAUSIBLE = "implausible"  # against the mass balance or the model's forecast
+    DEVICE_ALARM = "device_alarm"  # the device itself says that something is wrong with it
+    DEVICE_STATUS = "device_status"  # the device says something of itself that does not touch the value
+    HISTORICAL = "historical"  # the sender says that it kept the value for some time
+    INTERPOLATED = "interpolated"
 
 
 SILENT_AFTER_INTERVALS = 3
@@ -64,7 +77,11 @@ class Sensor:
     """A device that measures one quantity at one place.
 
     `low` and `high` are the plausible limits in the SI unit of the quantity; `unit` is the unit that messages are
-    in when they name none.
+    in when they name none. `max_rate_per_s` (SI per second) and `flat_after_s` replace what the quantity allows by
+    itself. `redundant_with` is another sensor that measures the same. `rollover_at` (SI) is what a meter's register
+    reaches before it begins at 0 again. A `one_way` flow can never be negative, a level never above `overflow_m`.
+    Only `gateway_id` may send for the sensor, where it is given. `connection_id` is the connection that a household
+    meter serves.
     """
 
     sensor_id: str
@@ -77,6 +94,14 @@ class Sensor:
     expected_every_s: float = 300.0
     low: float | None = None
     high: float | None = None
+    max_rate_per_s: float | None = None
+    flat_after_s: float | None = None
+    redundant_with: str = ""
+    rollover_at: float | None = None
+    one_way: bool = False
+    overflow_m: float | None = None
+    gateway_id: str = ""
+    connection_id: str = ""
 
     def is_silent(self, last_heard_at: datetime, *, now: datetime) -> bool:
         """Whether nothing was observed for more than `SILENT_AFTER_INTERVALS` of the sensor's intervals."""
@@ -122,8 +147,9 @@ def reading_from_raw(
     raw_value: float,
     raw_unit: str | None = None,
     seq: int | None = None,
+    reasons: tuple[str, ...] = (),
 ) -> Reading:
-    """Make a reading in SI from what a sensor sent.
+    """Make a reading in SI from what a sensor sent; `reasons` are what the sender itself says of it.
 
     Raises:
         InputError: If the value is not finite.
@@ -139,5 +165,6 @@ def reading_from_raw(
         unit=si_unit(sensor.quantity),
         raw_value=raw_value,
         raw_unit=unit,
+        reasons=reasons,
         seq=seq,
     )

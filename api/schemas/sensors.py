@@ -22,6 +22,14 @@ class SensorOut(Out):
             "expected_every_s": 300.0,
             "low": 0.0,
             "high": 100.0,
+            "max_rate_per_s": None,
+            "flat_after_s": None,
+            "redundant_with": "P2",
+            "rollover_at": None,
+            "one_way": False,
+            "overflow_m": None,
+            "gateway_id": "G1",
+            "connection_id": "",
         }
     )
 
@@ -35,3 +43,11 @@ class SensorOut(Out):
     expected_every_s: float
     low: float | None
     high: float | None
+    max_rate_per_s: float | None
+    flat_after_s: float | None
+    redundant_with: str
+    rollover_at: float | None
+    one_way: bool
+    overflow_m: float | None
+    gateway_id: str
+    connection_id: str

@@ -1,7 +1,8 @@
 """What every decoder returns, and the slugs that say why something could not become a reading.
 
-A decoder is pure: the same topic, payload and time of receipt give the same answer. It converts no units and knows no
-sensors. It raises `UndecodableError` for a message of which nothing can be read, and returns a `Refused` for each item
+A decoder is pure: the same topic, payload and time of receipt give the same answer; only a format with a memory of its
+own (Sparkplug B's births) may remember, and is asked in order of receipt. It converts no units and knows no sensors. It
+raises `UndecodableError` for a message of which nothing can be read, and returns a `Refused` for each item
 of a readable message that cannot be a reading, so that one bad item never takes its neighbours with it.
 """
 
@@ -15,6 +16,7 @@ from typing import Protocol
 
 from ingest.topics import TopicTemplate
 from twin.errors import InputError
+from twin.events import Event
 
 LONGEST_NAME = 256
 """Longer sensor and gateway names are refused: they are mistakes or attacks, and break keys and logs."""
@@ -32,6 +34,9 @@ class Refusal(StrEnum):
     WRONG_DIMENSION = "wrong_dimension"
     CONFLICT = "conflict"
     EMPTY = "empty"
+    RATE_LIMITED = "rate_limited"
+    FORGED_IDENTITY = "forged_identity"
+    REPLAYED = "replayed"
     NO_DECODER = "no_decoder"
     REFUSED_BY_STORE = "refused_by_store"
 
@@ -48,7 +53,8 @@ class UndecodableError(InputError):
 class RawReading:
     """One value as sent: the sender's name of the sensor, its unit (None: the sensor's own) and its time.
 
-    `observed_at` is None where the format carries no time; the time of receipt stands in for it.
+    `observed_at` is None where the format carries no time; the time of receipt stands in for it. `reasons` are what
+    the sender itself says of the value (`twin.readings.Reason`: device_alarm, device_status, historical).
     """
 
     name: str
@@ -56,6 +62,7 @@ class RawReading:
     value: float
     unit: str | None = None
     seq: int | None = None
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +76,30 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """A message that the sender should get, such as the request to introduce itself again."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a message held. `gateway` is who sent it; `many` says whether the format may carry several readings."""
+    """What a message held. `gateway` is who sent it; `many` says whether the format may carry several readings.
+
+    `events` are what devices say of themselves (their `detail` is the sender's own words). `stale` are the external
+    names whose last values are void from now on. `commands` go back to the sender once the message is durable.
+    `is_news` says that a message without readings is nothing wrong (a birth, a death, a status).
+    """
 
     gateway: str
     readings: list[RawReading] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     many: bool = False
+    events: list[Event] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+    is_news: bool = False
 
 
 class Decoder(Protocol):

@@ -13,13 +13,18 @@ COLUMNS = (
     "sensor_id", "quantity", "kind", "unit", "element_type", "element_id", "district", "expected_every_s",
     "low", "high",
 )  # fmt: skip
+OPTIONAL = (
+    "max_rate_per_s", "flat_after_s", "redundant_with", "rollover_at", "one_way", "overflow_m", "gateway_id",
+    "connection_id",
+)  # fmt: skip
 DEFAULT_EXPECTED_EVERY_S = 300.0
 
 
 def read_sensors(path: Path) -> list[Sensor]:
     """Read all sensors or none.
 
-    `low` and `high` are in the row's `unit` and come back in SI; an empty `unit` means the SI unit of the quantity.
+    `low`, `high`, `max_rate_per_s`, `rollover_at` and `overflow_m` are in the row's `unit` and come back in SI;
+    an empty `unit` means the SI unit of the quantity.
     Empty `expected_every_s` means 300 s, empty `element_type` none.
 
     Raises:
@@ -27,7 +32,7 @@ def read_sensors(path: Path) -> list[Sensor]:
     """
     sensors: list[Sensor] = []
     lines: dict[str, int] = {}
-    for row in read_table(path, required=COLUMNS):
+    for row in read_table(path, required=COLUMNS, optional=OPTIONAL):
         sensor = _sensor(row)
         if sensor.sensor_id in lines:
             raise row.wrong("sensor_id", f"{sensor.sensor_id!r} is already in line {lines[sensor.sensor_id]}")
@@ -56,6 +61,14 @@ def _sensor(row: Row) -> Sensor:
         expected_every_s=_expected_every_s(row),
         low=low,
         high=high,
+        max_rate_per_s=_above_zero(row, "max_rate_per_s", _span(row, "max_rate_per_s", quantity)),
+        flat_after_s=_above_zero(row, "flat_after_s", row.number("flat_after_s")),
+        redundant_with=row.text("redundant_with"),
+        rollover_at=_above_zero(row, "rollover_at", _limit(row, "rollover_at", quantity)),
+        one_way=row.choice("one_way", ("yes", "no")) == "yes" if row.text("one_way") else False,
+        overflow_m=_limit(row, "overflow_m", quantity),
+        gateway_id=row.text("gateway_id"),
+        connection_id=row.text("connection_id"),
     )
 
 
@@ -68,6 +81,21 @@ def _unit(row: Row, quantity: Quantity) -> str:
 def _limit(row: Row, column: str, quantity: Quantity) -> float | None:
     limit = row.number(column)
     return None if limit is None else _to_si(row, column, limit, row.text("unit"), quantity)
+
+
+def _span(row: Row, column: str, quantity: Quantity) -> float | None:
+    """Return a difference of two values in SI: offsets such as that of degrees Fahrenheit do not count."""
+    span = row.number(column)
+    if span is None:
+        return None
+    unit = row.text("unit")
+    return _to_si(row, column, span, unit, quantity) - _to_si(row, column, 0.0, unit, quantity)
+
+
+def _above_zero(row: Row, column: str, value: float | None) -> float | None:
+    if value is not None and value <= 0:
+        raise row.wrong(column, f"{row.text(column)} is not above 0")
+    return value
 
 
 def _to_si(row: Row, column: str, value: float, unit: str, quantity: Quantity) -> float:

@@ -108,7 +108,11 @@ def _whole_way(port: int, messages: list[tuple[str, bytes]], folder: Path) -> Co
 
     def ingester() -> MqttIngester:
         settings = replace(MqttSettings("127.0.0.1", port), client_id=folder.name)
-        made = MqttIngester(settings, Pipeline(readings=store, dead_letters=registry, sensors=registry), SystemClock())
+        made = MqttIngester(
+            settings,
+            Pipeline(readings=store, dead_letters=registry, sensors=registry, notebook=registry),
+            SystemClock(),
+        )
         made.start()
         wait_until(lambda: made.state().connected)
         return made

@@ -53,7 +53,7 @@ def rows(count: int) -> list[Row]:
 def test_a_gateways_readings_are_acknowledged_and_stored(broker_url: str, tmp_path: Path, singles: bool) -> None:
     store, registry = SqliteReadings(tmp_path / "readings.db"), open_registry(f"sqlite:///{tmp_path}/registry.db")
     registry.upsert_sensors([Sensor("P-1", Quantity.PRESSURE)])
-    pipeline = Pipeline(readings=store, dead_letters=registry, sensors=registry)
+    pipeline = Pipeline(readings=store, dead_letters=registry, sensors=registry, notebook=registry)
     ingester = MqttIngester(MqttSettings.from_url(broker_url, client_id=f"i{singles}"), pipeline, SystemClock())
     ingester.start()
     wait_until(lambda: ingester.state().connected)
@@ -148,7 +148,7 @@ def test_a_broker_that_refuses_mqtt_5_is_spoken_to_in_3_1_1(tmp_path: Path) -> N
     old_broker = threading.Thread(target=serve)
     old_broker.start()
     store, registry = SqliteReadings(tmp_path / "readings.db"), open_registry(f"sqlite:///{tmp_path}/registry.db")
-    pipeline = Pipeline(readings=store, dead_letters=registry, sensors=registry)
+    pipeline = Pipeline(readings=store, dead_letters=registry, sensors=registry, notebook=registry)
     ingester = MqttIngester(MqttSettings("127.0.0.1", listener.getsockname()[1], retry_s=0.02), pipeline, SystemClock())
     ingester.start()
     old_broker.join(20)

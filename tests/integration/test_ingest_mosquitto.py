@@ -65,7 +65,9 @@ def stores(tmp_path: Path) -> Iterator[Stores]:
 @contextmanager
 def ingesting(port: int, stores: Stores, **settings: object) -> Iterator[MqttIngester]:
     # a Stores is no whole ReadingStore: the pipeline appends and nothing else
-    pipeline = Pipeline(readings=stores, dead_letters=stores.registry, sensors=stores.registry)  # type: ignore[arg-type]
+    pipeline = Pipeline(
+        readings=stores, dead_letters=stores.registry, sensors=stores.registry, notebook=stores.registry
+    )  # type: ignore[arg-type]
     ways = {"retry_s": 0.05, "longest_retry_s": 0.2, **settings}
     ingester = MqttIngester(replace(MqttSettings("127.0.0.1", port), **ways), pipeline, SystemClock())  # type: ignore[arg-type]
     ingester.start()

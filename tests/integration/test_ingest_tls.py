@@ -46,7 +46,7 @@ def test_readings_come_in_over_tls_from_a_broker_we_can_verify(tmp_path: Path) -
     registry.upsert_sensors([Sensor("P-1", Quantity.PRESSURE)])
 
     def an_ingester(url: str) -> MqttIngester:
-        pipeline = Pipeline(readings=store, dead_letters=registry, sensors=registry)
+        pipeline = Pipeline(readings=store, dead_letters=registry, sensors=registry, notebook=registry)
         made = MqttIngester(MqttSettings.from_url(url), pipeline, SystemClock())
         made.start()
         return made

@@ -57,6 +57,14 @@ def a_sensor(sensor_id: str = "P-1", **changes: object) -> Sensor:
         expected_every_s=0.1,
         low=-0.3,
         high=1e300,
+        max_rate_per_s=0.25,
+        flat_after_s=7200.0,
+        redundant_with="M-2",
+        rollover_at=99_999.999,
+        one_way=True,
+        overflow_m=-0.5,
+        gateway_id="G-7",
+        connection_id="C-7",
     )
     return replace(sensor, **changes)  # type: ignore[arg-type]
 

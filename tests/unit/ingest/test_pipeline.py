@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
-from fakes import MemoryLetters, MemoryReadings, MemorySensors, away
+from fakes import MemoryLetters, MemoryNotebook, MemoryReadings, MemorySensors, away
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,10 +33,12 @@ class Plant:
         self.readings = readings or MemoryReadings()
         self.letters = MemoryLetters()
         self.sensors = MemorySensors(*SENSORS)
+        self.notebook = MemoryNotebook()
         self.pipeline = Pipeline(
             readings=self.readings,
             dead_letters=self.letters,
             sensors=self.sensors,
+            notebook=self.notebook,
             mappings=native_sources() + parse_mappings(mappings),
         )
 

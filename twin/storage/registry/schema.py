@@ -15,6 +15,9 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
+    UniqueConstraint,
+    false,
+    text,
 )
 
 from twin.storage.registry.columns import Finite, Moment, Serial, Words
@@ -56,6 +59,14 @@ sensors = Table(
     Column("expected_every_s", Finite, nullable=False),
     Column("low", Finite),
     Column("high", Finite),
+    Column("max_rate_per_s", Finite),
+    Column("flat_after_s", Finite),
+    Column("redundant_with", Words, nullable=False, server_default=text("''")),
+    Column("rollover_at", Finite),
+    Column("one_way", Boolean, nullable=False, server_default=false()),
+    Column("overflow_m", Finite),
+    Column("gateway_id", Words, nullable=False, server_default=text("''")),
+    Column("connection_id", Words, nullable=False, server_default=text("''")),
 )
 
 customers = Table(
@@ -200,6 +211,80 @@ beats = Table(
     Column("ok", Boolean, nullable=False),
     Column("detail", Words, nullable=False),
     Column("figures", Words),  # a JSON object
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("event_id", Serial, primary_key=True),
+    Column("kind", Words, nullable=False),
+    Column("subject", Words, nullable=False),
+    Column("first_at", Moment, nullable=False),
+    Column("last_at", Moment, nullable=False),
+    Column("detail", Words, nullable=False),
+    Column("times_seen", BigInteger, nullable=False),
+    Index(None, "first_at", "event_id"),
+    Index(None, "kind", "subject", "last_at"),
+    sqlite_autoincrement=True,
+)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("gap_id", Serial, primary_key=True),
+    Column("sensor_id", Words, nullable=False),
+    Column("gateway_id", Words, nullable=False),
+    Column("start", Moment, nullable=False),
+    Column("end", Moment, nullable=False),
+    Column("missing", BigInteger, nullable=False),
+    Column("missing_at_first", BigInteger, nullable=False),
+    Column("found_at", Moment, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("first_seq", BigInteger),
+    Column("last_seq", BigInteger),
+    Column("requests", BigInteger, nullable=False),
+    Column("requested_at", Moment),
+    Column("closed_at", Moment),
+    UniqueConstraint("sensor_id", "start"),
+    Index(None, "start", "gap_id"),
+    Index(None, "state"),
+    sqlite_autoincrement=True,
+)
+
+windows = Table(
+    "windows",
+    metadata,
+    Column("window_id", Serial, primary_key=True),
+    Column("sensor_id", Words, nullable=False),
+    Column("start", Moment, nullable=False),
+    Column("end", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+stale_marks = Table(
+    "stale_marks",
+    metadata,
+    Column("sensor_id", Words, primary_key=True),
+    Column("since", Moment, nullable=False),
+)
+
+trust_days = Table(
+    "trust_days",
+    metadata,
+    Column("sensor_id", Words, primary_key=True),
+    Column("day", Words, primary_key=True),
+    Column("document", Words, nullable=False),
+    Index(None, "day"),
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("digest", Words, primary_key=True),  # of the file's content
+    Column("name", Words, nullable=False),
+    Column("rows_done", BigInteger, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("document", Words, nullable=False),
 )
 
 probes = Table(

@@ -29,16 +29,12 @@ class SqlSensors(Part):
             rows = connection.execute(select(table).order_by(table.c.sensor_id)).all()
         return {
             row.sensor_id: Sensor(
-                sensor_id=row.sensor_id,
-                quantity=Quantity(row.quantity),
-                kind=Kind(row.kind),
-                unit=row.unit,
-                element_type=ElementType(row.element_type),
-                element_id=row.element_id,
-                district=row.district,
-                expected_every_s=row.expected_every_s,
-                low=row.low,
-                high=row.high,
+                **{
+                    **row._mapping,
+                    "quantity": Quantity(row.quantity),
+                    "kind": Kind(row.kind),
+                    "element_type": ElementType(row.element_type),
+                }
             )
             for row in rows
         }

@@ -11,7 +11,9 @@ from twin.storage.registry.customers import SqlCustomers
 from twin.storage.registry.database import Database
 from twin.storage.registry.dead_letters import SqlDeadLetters
 from twin.storage.registry.engine import make_engine, parse_url
+from twin.storage.registry.events import SqlEvents
 from twin.storage.registry.forecasts import SqlForecasts
+from twin.storage.registry.gaps import SqlGaps
 from twin.storage.registry.incidents import SqlIncidents
 from twin.storage.registry.keys import SqlKeys
 from twin.storage.registry.migrating import migrate
@@ -21,6 +23,7 @@ from twin.storage.registry.schema import probes
 from twin.storage.registry.sensors import SqlSensors
 from twin.storage.registry.states import SqlStates
 from twin.storage.registry.weather import SqlWeather
+from twin.storage.registry.windows import SqlStaleMarks, SqlWindows
 
 _FILLER = bytes(8192)
 """More than a page of SQLite, so that a check needs new room and not only the right to change old."""
@@ -39,6 +42,10 @@ class SqlRegistry(
     SqlKeys,
     SqlAudit,
     SqlCoordination,
+    SqlEvents,
+    SqlGaps,
+    SqlWindows,
+    SqlStaleMarks,
 ):
     """Fulfils `twin.ports.Registry`. Safe to share between threads; several processes may open the same database."""
 
