@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -82,8 +83,9 @@ class SqlEvents(Part):
 def _episodes(events: Iterable[Event]) -> list[Event]:
     """Return events in order of time with the repeats within one episode joined."""
     joined: dict[tuple[str, str], list[Event]] = defaultdict(list)
-    for event in sorted(events, key=lambda event: event.first_at):
-        of_subject = joined[(event.kind, mended_text(event.subject))]
+    for told in sorted(events, key=lambda event: event.first_at):
+        event = replace(told, subject=mended_text(told.subject), detail=mended_text(told.detail))
+        of_subject = joined[(event.kind, event.subject)]
         last = of_subject[-1] if of_subject else None
         if last is None or event.first_at - last.last_at > EPISODE:
             of_subject.append(event)
@@ -97,10 +99,10 @@ def _episodes(events: Iterable[Event]) -> list[Event]:
 def _row(event: Event) -> dict[str, object]:
     return {
         "kind": event.kind,
-        "subject": mended_text(event.subject),
+        "subject": event.subject,
         "first_at": event.first_at,
         "last_at": event.last_at,
-        "detail": mended_text(event.detail),
+        "detail": event.detail,
         "times_seen": event.times_seen,
     }
 
