@@ -335,6 +335,80 @@ def test_threads_that_append_the_same_keys_store_each_once(store: ReadingStore) 
     assert not conflicts & kept
 
 
+def judged(reading: Reading, quality: Quality, *reasons: str, value: float | None = None) -> Reading:
+    """Return the same reading with another verdict (and another value)."""
+    return replace(reading, quality=quality, reasons=reasons, value=reading.value if value is None else value)
+
+
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_a_new_verdict_replaces_the_old(store: ReadingStore, is_settled: bool) -> None:
+    readings = [a_reading(at_s=second, reasons=("late",), quality=Quality.SUSPECT, seq=second) for second in range(4)]
+    store.append(readings)
+    if is_settled:
+        settle(store)
+    spike, good = judged(readings[1], Quality.BAD, "spike", "late", value=9.5), judged(readings[2], Quality.GOOD)
+    unknown = (a_reading("nobody"), a_reading(at_s=0.5))
+    assert store.requalify([spike, good, readings[3], *unknown]) == 2
+    for _ in range(2):
+        assert everything(store) == [readings[0], spike, good, readings[3]]
+        assert store.latest(["pressure-1"], at=after(9)) == {"pressure-1": good}
+        assert store.latest(["pressure-1"], at=after(1), trusted_only=False) == {"pressure-1": spike}
+        assert everything(store, "nobody") == []
+        settle(store)
+    assert store.requalify([spike, good]) == 0
+    assert store.stats().readings == 4
+
+
+@pytest.mark.parametrize("is_settled", [False, True])
+@pytest.mark.parametrize("known_at", [None, after(99_999)], ids=["now", "as known then"])
+def test_what_is_no_longer_trusted_is_not_the_latest(
+    store: ReadingStore, is_settled: bool, known_at: datetime | None
+) -> None:
+    old = replace(a_reading(), observed_at=NOON - timedelta(days=3))
+    readings = [old, *(a_reading(at_s=second) for second in range(3))]
+    store.append([*readings, a_reading("other")])
+    settle(store)
+    for kept, withdrawn in ((3, 2), (2, 1), (1, 0)):
+        assert store.requalify([judged(readings[withdrawn + 1], Quality.BAD, "implausible")]) == 1
+        if is_settled:
+            settle(store)
+        newest = store.latest(["pressure-1", "other"], at=after(9), known_at=known_at)
+        assert newest == {"pressure-1": readings[kept - 1], "other": a_reading("other")}
+    assert store.requalify([judged(readings[3], Quality.ESTIMATED, "spike", value=1.0)]) == 1
+    newest = store.latest(["pressure-1"], at=after(9), known_at=known_at)
+    assert newest == {"pressure-1": judged(readings[3], Quality.ESTIMATED, "spike", value=1.0)}
+
+
+def test_what_arrived_stays_what_arrived(store: ReadingStore) -> None:
+    """A new verdict touches neither raw value nor times nor seq: repeats and conflicts are decided as before."""
+    first = a_reading(seq=7)
+    store.append([first])
+    settle(store)
+    other = replace(
+        first,
+        value=2.5,
+        quality=Quality.ESTIMATED,
+        reasons=("spike",),
+        raw_value=8.0,
+        raw_unit="bar",
+        available_at=after(500),
+        seq=8,
+    )
+    assert store.requalify([replace(other, value=1.0), other]) == 1
+    for _ in range(2):
+        assert everything(store) == [judged(first, Quality.ESTIMATED, "spike", value=2.5)]
+        assert store.append([first, other]) == AppendResult(0, 1, (other,))
+        settle(store)
+
+
+def test_a_verdict_that_cannot_come_back_changes_nothing(store: ReadingStore) -> None:
+    store.append([a_reading(), a_reading(at_s=1)])
+    with pytest.raises(InputError):
+        store.requalify([judged(a_reading(), Quality.BAD), judged(a_reading(at_s=1), Quality.BAD, value=float("nan"))])
+    assert everything(store) == [a_reading(), a_reading(at_s=1)]
+    assert store.requalify([]) == 0
+
+
 class Model:
     """What a store promises, as a dict."""
 
@@ -353,6 +427,13 @@ class Model:
                 conflicts.append(reading)
         return AppendResult(stored, duplicates, tuple(conflicts))
 
+    def requalify(self, readings: list[Reading]) -> int:
+        before = dict(self.held)
+        for reading in readings:
+            if held := self.held.get(reading.key):
+                self.held[reading.key] = judged(held, reading.quality, *reading.reasons, value=reading.value)
+        return sum(before[key] != self.held[key] for key in before)
+
 
 _names = itertools.count()
 _drawn = st.builds(
@@ -369,14 +450,20 @@ _drawn = st.builds(
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(batches=st.lists(st.lists(_drawn, max_size=6), max_size=6), settled=st.sets(st.integers(0, 5)))
-def test_any_sequence_of_appends_is_like_a_dict(
-    store: ReadingStore, batches: list[list[Reading]], settled: set[int]
+@given(
+    batches=st.lists(st.tuples(st.booleans(), st.lists(_drawn, max_size=6)), max_size=6),
+    settled=st.sets(st.integers(0, 5)),
+)
+def test_any_sequence_of_changes_is_like_a_dict(
+    store: ReadingStore, batches: list[tuple[bool, list[Reading]]], settled: set[int]
 ) -> None:
     model, suffix = Model(), f"-{next(_names)}"
-    for number, drawn in enumerate(batches):
+    for number, (is_judged_anew, drawn) in enumerate(batches):
         batch = [replace(reading, sensor_id=reading.sensor_id + suffix) for reading in drawn]
-        assert store.append(batch) == model.append(batch)
+        if is_judged_anew:
+            assert store.requalify(batch) == model.requalify(batch)
+        else:
+            assert store.append(batch) == model.append(batch)
         if number in settled:
             settle(store)
     for sensor_id in ("a" + suffix, "b" + suffix):
@@ -387,6 +474,9 @@ def test_any_sequence_of_appends_is_like_a_dict(
         trusted = [reading for reading in known if reading.is_trusted]
         newest = {sensor_id: trusted[-1]} if trusted else {}
         assert store.latest([sensor_id], at=after(99_999), known_at=after(5)) == newest
+        trusted = [reading for reading in expected if reading.is_trusted]
+        newest = {sensor_id: trusted[-1]} if trusted else {}
+        assert store.latest([sensor_id], at=after(99_999)) == newest
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

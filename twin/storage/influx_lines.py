@@ -1,9 +1,12 @@
 """A reading as InfluxDB line protocol, and back from the rows of a query.
 
-One measurement; tags `sensor_id` and `quality`; fields `value` and `raw_value` (always floats: InfluxDB refuses a
-field that is an integer here and a float there), `unit`, `raw_unit`, `available_us` (when we learned it, microseconds
-since 1970), and where there are some `reasons` (JSON) and `seq`. Times are in whole microseconds. Tags cannot hold a
+One measurement; one tag, `sensor_id`; fields `value` and `raw_value` (always floats: InfluxDB refuses a field that is
+an integer here and a float there), `unit`, `raw_unit`, `quality`, `reasons` (JSON, or nothing), `available_us` (when we
+learned it, microseconds since 1970), and where there is one `seq`. Times are in whole microseconds. Tags cannot hold a
 backslash or a control character, so these and `%` are percent-encoded; nothing about customers is written.
+
+The same tags and time overwrite field by field, so a reading that is judged anew replaces the old one: that is why the
+quality is no tag, and why `reasons` is written even where there are none.
 """
 
 from __future__ import annotations
@@ -46,14 +49,13 @@ def to_line(reading: Reading) -> str:
         f"unit={_string(reading.unit)}",
         f"raw_unit={_string(reading.raw_unit)}",
         f"available_us={to_microseconds(reading.available_at)}i",
+        f"quality={_string(reading.quality)}",
+        f"reasons={_string(reasons_to_text(reading.reasons))}",
     ]
-    if reading.reasons:
-        fields.append(f"reasons={_string(reasons_to_text(reading.reasons))}")
     if reading.seq is not None:
         fields.append(f"seq={reading.seq}i")
     sensor = _ESCAPED_IN_TAG.sub(r"\\\1", tag_text(reading.sensor_id))
-    tags = f"{MEASUREMENT},quality={reading.quality},sensor_id={sensor}"
-    return f"{tags} {','.join(fields)} {to_microseconds(reading.observed_at)}"
+    return f"{MEASUREMENT},sensor_id={sensor} {','.join(fields)} {to_microseconds(reading.observed_at)}"
 
 
 def from_row(row: Mapping[str, str]) -> Reading | None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from twin.errors import UnavailableError
@@ -27,11 +27,14 @@ from twin.ports import AppendResult, RefusedReading, StoreStats
 from twin.readings import Reading
 from twin.storage import readings_table as table
 from twin.storage.influx_forwarder import Forwarder
+from twin.storage.influx_lines import FIRST_MOMENT
 from twin.storage.influx_server import InfluxServer
-from twin.storage.readings_rows import is_storable, to_microseconds
+from twin.storage.readings_rows import FIRST_US, from_microseconds, is_storable, to_microseconds
 from twin.storage.spool import Spool
 
 _POLL_S = 0.02
+_MICROSECOND = timedelta(microseconds=1)
+_LOOKING_BACK = (timedelta(days=1), timedelta(days=30), None)
 
 
 class InfluxReadings:
@@ -81,10 +84,29 @@ class InfluxReadings:
         result = None
         while result is None:
             keys, forgettings = self._spool.undecidable(readings)
-            elsewhere = self._server.raw_of(keys) if keys else {}
+            held = self._server.held(keys) if keys else {}
+            elsewhere = {key: (reading.raw_value, reading.raw_unit) for key, reading in held.items()}
             result = self._spool.append(readings, elsewhere=elsewhere, forgettings=forgettings)
         self._forwarder.wake()
         return result
+
+    def requalify(self, readings: Sequence[Reading]) -> int:
+        """Give stored readings a new value, quality and reasons through the spool; see `ReadingStore.requalify`.
+
+        Raises:
+            InputError: If a value could not come back exactly.
+            StorageFullError: If too many readings wait or the disk is full.
+            UnavailableError: If the spool cannot be written, or a key is older than the ledger and the server is away.
+        """
+        table.prepared(readings)
+        self._meet_bucket()
+        changed = None
+        while changed is None:
+            keys, forgettings = self._spool.undecidable(readings)
+            elsewhere = self._server.held(keys) if keys else {}
+            changed = self._spool.requalify(readings, elsewhere=elsewhere, forgettings=forgettings)
+        self._forwarder.wake()
+        return changed
 
     def between(
         self,
@@ -121,7 +143,12 @@ class InfluxReadings:
         """
         wanted = [sensor_id for sensor_id in sensor_ids if is_storable(sensor_id)]
         here = self._spool.latest(wanted, at=at, known_at=known_at, trusted_only=trusted_only)
+        withdrawn = self._spool.withdrawn(wanted, by=at) if trusted_only else set()
         there = self._server.latest(wanted, at=at, known_at=known_at, trusted_only=trusted_only)
+        for sensor_id, reading in list(there.items()):
+            if reading.key in withdrawn:
+                del there[sensor_id]
+                here.update(self._newest_trusted(sensor_id, reading.observed_at, known_at))
         newest = {reading.sensor_id: reading for reading in _merged(there.values(), here.values())}
         return {sensor_id: newest[sensor_id] for sensor_id in wanted if sensor_id in newest}
 
@@ -165,6 +192,15 @@ class InfluxReadings:
         self._forwarder.stop(self._timeout_s + 1)
         self._spool.close()
         self._server.close()
+
+    def _newest_trusted(self, sensor_id: str, by: datetime, known_at: datetime | None) -> dict[str, Reading]:
+        """Return the newest trusted reading with observed_at <= `by` where the server's own answer is outdated."""
+        for window in _LOOKING_BACK:
+            start = from_microseconds(FIRST_US) if window is None else max(by, FIRST_MOMENT + window) - window
+            for reading in reversed(self.between(sensor_id, start, by + _MICROSECOND, known_at=known_at)):
+                if reading.is_trusted:
+                    return {sensor_id: reading}
+        return {}
 
     def _meet_bucket(self) -> None:
         """Learn once what a bucket held before this spool knew it."""

@@ -112,12 +112,18 @@ class InfluxServer:
             if question is None:
                 break
             for wanted in _portions([sensor_id for sensor_id in sensor_ids if sensor_id not in found]):
-                asked = question + _of_sensors(wanted) + (_TRUSTED if trusted_only else "")
-                _keep_newest(found, self._newest(asked, known_at))
+                if known_at is not None:
+                    _keep_newest(found, self._newest(question, wanted, known_at, trusted_only))
+                    continue
+                newest = {reading.sensor_id: reading for reading in self._last_of_each_field(question, wanted)}
+                unusable = {name for name, reading in newest.items() if trusted_only and not reading.is_trusted}
+                _keep_newest(found, (reading for name, reading in newest.items() if name not in unusable))
+                if unusable:
+                    _keep_newest(found, self._newest_trusted(question, unusable))
         return found
 
-    def raw_of(self, keys: Collection[tuple[str, datetime]]) -> dict[tuple[str, datetime], tuple[float, str]]:
-        """Return (raw_value, raw_unit) of those of the keys that the bucket holds."""
+    def held(self, keys: Collection[tuple[str, datetime]]) -> dict[tuple[str, datetime], Reading]:
+        """Return those of the keys that the bucket holds, with their readings."""
         wanted = {key for key in keys if FIRST_MOMENT <= key[1] <= LAST_MOMENT}
         held = {}
         for run in _runs(wanted):
@@ -126,7 +132,7 @@ class InfluxServer:
             for sensor_ids in _portions(sorted({sensor_id for sensor_id, _ in run})):
                 for reading in self._readings(f"{question}{_of_sensors(sensor_ids)} {_PIVOT}"):
                     if reading.key in wanted:
-                        held[reading.key] = (reading.raw_value, reading.raw_unit)
+                        held[reading.key] = reading
         return held
 
     def newest_times(self) -> dict[str, datetime]:
@@ -163,17 +169,26 @@ class InfluxServer:
             f' |> filter(fn: (r) => r._measurement == "{MEASUREMENT}")'
         )
 
-    def _newest(self, question: str, known_at: datetime | None) -> Iterator[Reading]:
-        """Return the newest reading of every series that was known by `known_at`."""
-        if known_at is None:
-            return self._last_of_each_field(question)
-        return self._readings(f'{question}{_PIVOT}{_known(known_at)} |> sort(columns: ["_time"]) |> tail(n: 1)')
+    def _newest(
+        self, question: str, sensor_ids: Collection[str], known_at: datetime | None, trusted_only: bool
+    ) -> Iterator[Reading]:
+        """Return the newest reading of every sensor that was known by `known_at` and is good enough."""
+        wanted = _known(known_at) + (_TRUSTED if trusted_only else "")
+        return self._readings(
+            f'{question}{_of_sensors(sensor_ids)}{_PIVOT}{wanted} |> sort(columns: ["_time"]) |> tail(n: 1)'
+        )
 
-    def _last_of_each_field(self, question: str) -> Iterator[Reading]:
-        """Join the last value of every field of a series; a field that is older is not part of the newest point."""
-        series: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
-        for row in self._ask(f"{question} |> last()"):
-            series.setdefault((row["sensor_id"], row["quality"]), {})[row["_field"]] = row
+    def _newest_trusted(self, question: str, sensor_ids: Collection[str]) -> Iterable[Reading]:
+        """Return the newest trusted reading of every sensor: first when it was, by the one field, then what it says."""
+        asked = f'{question}{_of_sensors(sensor_ids)} |> filter(fn: (r) => r._field == "quality"){_TRUSTED_VALUE}'
+        keys = {(sensor_of_tag(row["sensor_id"]), moment_of(row["_time"])) for row in self._ask(f"{asked} |> last()")}
+        return self.held(keys).values()
+
+    def _last_of_each_field(self, question: str, sensor_ids: Collection[str]) -> Iterator[Reading]:
+        """Join the last value of every field of a sensor; a field that is older is not part of the newest point."""
+        series: dict[str, dict[str, dict[str, str]]] = {}
+        for row in self._ask(f"{question}{_of_sensors(sensor_ids)} |> last()"):
+            series.setdefault(row["sensor_id"], {})[row["_field"]] = row
         for fields in series.values():
             if "value" not in fields:
                 continue
@@ -231,6 +246,7 @@ class InfluxServer:
 
 _PIVOT = ' |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
 _TRUSTED = " |> filter(fn: (r) => " + " or ".join(f'r.quality == "{quality}"' for quality in sorted(TRUSTED)) + ")"
+_TRUSTED_VALUE = _TRUSTED.replace("r.quality", "r._value")
 _DIALECT = {"header": True, "delimiter": ",", "annotations": [], "commentPrefix": "#", "dateTimeFormat": "RFC3339Nano"}
 _RUN_GAP = timedelta(hours=6)
 _SENSORS_AT_ONCE = 100

@@ -37,8 +37,14 @@ _INSERT = """
     INSERT INTO reading (series, time, available, value, unit, raw_value, raw_unit, quality, reasons, seq)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
+_REQUALIFY = """
+    UPDATE reading SET value = ?1, quality = ?2, reasons = ?3
+    WHERE series = ?4 AND time = ?5 AND (value <> ?1 OR quality <> ?2 OR reasons <> ?3)
+"""
 _SELECT = "SELECT time, available, value, unit, raw_value, raw_unit, quality, reasons, seq FROM reading"
 _TRUSTED_CODES = ", ".join(str(QUALITY_CODES[quality]) for quality in sorted(TRUSTED))
+UNTRUSTED = f"quality NOT IN ({_TRUSTED_CODES})"
+"""The SQL condition of rows that models and KPIs must not use."""
 
 Row = tuple[Any, ...]
 
@@ -55,6 +61,31 @@ def insert(session: Session, readings: Sequence[Reading]) -> AppendResult:
         reading for reading, row in zip(readings, rows, strict=True) if _held_raw(session, row) != (row[5], row[6])
     )
     return AppendResult(stored, len(rows) - stored - len(conflicts), conflicts)
+
+
+def requalify(session: Session, readings: Sequence[Reading]) -> int:
+    """Give rows with the keys of `readings` their value, quality and reasons; return how many changed."""
+    rows = []
+    for reading in by_key(readings).values():
+        series = series_of(session, reading.sensor_id)
+        if series is not None:
+            rows.append((*verdict_of(session, reading), series, to_microseconds(reading.observed_at)))
+    return session.connection.executemany(_REQUALIFY, rows).rowcount if rows else 0
+
+
+def by_key(readings: Iterable[Reading]) -> dict[tuple[str, datetime], Reading]:
+    """Return the last of the readings with each key."""
+    return {reading.key: reading for reading in readings}
+
+
+def verdict_of(session: Session, reading: Reading) -> tuple[float, int, int]:
+    """Return value, quality and reasons of a reading as a row holds them."""
+    reasons = reasons_to_text(reading.reasons)
+    return (
+        float(reading.value),
+        QUALITY_CODES[reading.quality],
+        session.words.get(reasons) or _word(session, reasons),
+    )
 
 
 def between(

@@ -11,7 +11,8 @@ bucket, the floors are the newest times already in there.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -129,10 +130,7 @@ class Spool:
                 return None
             result = table.insert(session, fresh)
             if waiting + result.stored > self._max_waiting and result.stored:
-                raise StorageFullError(
-                    f"{waiting} readings wait for InfluxDB in {self._file.path}, at most {self._max_waiting} may: "
-                    "bring InfluxDB back (h2twin doctor says what is wrong); nothing of this batch was stored"
-                )
+                raise self._too_many(waiting)
             session.connection.execute(
                 "UPDATE tally SET readings = readings + ?1, waiting = waiting + ?1", (result.stored,)
             )
@@ -143,6 +141,39 @@ class Spool:
             conflicts=tuple(reading for reading in readings if id(reading) in differing),
         )
 
+    def requalify(
+        self, readings: Sequence[Reading], *, elsewhere: Mapping[Key, Reading], forgettings: int
+    ) -> int | None:
+        """Give readings a new value, quality and reasons, here or `elsewhere`, and let those the server has wait again.
+
+        What was refused stays in quarantine, with its new verdict. Return how many changed; None if keys were
+        forgotten since.
+
+        Raises:
+            StorageFullError: If too many readings wait, or the disk is full. Nothing is changed then.
+        """
+        changed = woken = fetched = 0
+        with self._file.writing() as session:
+            waiting, now = session.connection.execute("SELECT waiting, forgettings FROM tally").fetchone()
+            if now != forgettings:
+                return None
+            for reading in table.by_key(readings).values():
+                held = _state_of(session, reading)
+                old = elsewhere.get(reading.key)
+                if held is None and old is not None and _verdict(old) != _verdict(reading):
+                    table.insert(session, [_judged_as(old, reading)])
+                    fetched += 1
+                elif held is not None and table.requalify(session, [reading]):
+                    changed += 1
+                    woken += held == FORWARDED
+                    _let_wait(session, reading)
+            if waiting + woken + fetched > self._max_waiting and woken + fetched:
+                raise self._too_many(waiting)
+            session.connection.execute(
+                "UPDATE tally SET waiting = waiting + ?1 + ?2, ledger = ledger - ?1", (woken, fetched)
+            )
+        return changed + fetched
+
     # ------------------------------------------------------------------------------------------------ going out
 
     def waiting(self, limit: int) -> list[Reading]:
@@ -152,14 +183,21 @@ class Spool:
             return [reading for _, reading in table.rows_where(session, condition, (limit,))]
 
     def forwarded(self, readings: Sequence[Reading], refused: Sequence[RefusedReading]) -> None:
-        """Note that the server has `readings`, and quarantine those it refused."""
+        """Note that the server has `readings`, and quarantine those it refused.
+
+        A reading that was judged anew since it was sent waits on: the server has the old verdict.
+        """
         with self._file.writing() as session:
             taken = _move(session, readings, FORWARDED)
-            held_back = _move(session, [item.reading for item in refused], QUARANTINED)
-            session.connection.executemany(
-                "INSERT OR REPLACE INTO quarantine (series, time, line, reason) VALUES (?, ?, ?, ?)",
-                [(*_key(session, item.reading), item.line, item.reason) for item in refused],
-            )
+            held_back = 0
+            for item in refused:
+                if not _move(session, [item.reading], QUARANTINED):
+                    continue
+                held_back += 1
+                session.connection.execute(
+                    "INSERT OR REPLACE INTO quarantine (series, time, line, reason) VALUES (?, ?, ?, ?)",
+                    (*_key(session, item.reading), item.line, item.reason),
+                )
             session.connection.execute(
                 "UPDATE tally SET waiting = waiting - ?1 - ?2, ledger = ledger + ?1, quarantined = quarantined + ?2",
                 (taken, held_back),
@@ -219,6 +257,21 @@ class Spool:
         with self._file.reading() as session:
             return table.latest(session, sensor_ids, at=at, known_at=known_at, trusted_only=trusted_only)
 
+    def withdrawn(self, sensor_ids: Sequence[str], *, by: datetime) -> set[Key]:
+        """Return the keys (observed_at <= by) that are not trusted and that the server may still call trusted."""
+        question = (
+            f"INDEXED BY waiting WHERE state = {WAITING} AND series = ? AND time <= ? AND {table.UNTRUSTED}",
+            f"WHERE (series, time) IN (SELECT series, time FROM quarantine WHERE series = ? AND time <= ?) "
+            f"AND {table.UNTRUSTED}",
+        )
+        keys: set[Key] = set()
+        with self._file.reading() as session:
+            for sensor_id in sensor_ids:
+                values = (table.series_of(session, sensor_id), to_microseconds(by))
+                for condition in question:
+                    keys.update(reading.key for _, reading in table.rows_where(session, condition, values))
+        return keys
+
     def stats(self) -> StoreStats:
         """Return the counts of all readings, of the waiting and of the quarantined."""
         with self._file.reading() as session:
@@ -239,6 +292,12 @@ class Spool:
         """Close the file; everything in it stays durable."""
         self._file.close()
 
+    def _too_many(self, waiting: int) -> StorageFullError:
+        return StorageFullError(
+            f"{waiting} readings wait for InfluxDB in {self._file.path}, at most {self._max_waiting} may: "
+            "bring InfluxDB back (h2twin doctor says what is wrong); nothing of this batch was stored"
+        )
+
     def _forget(self, series: Collection[int], until: int) -> int:
         forgotten = 0
         with self._file.writing() as session:
@@ -257,10 +316,36 @@ class Spool:
 
 
 def _move(session: Session, readings: Sequence[Reading], state: int) -> int:
-    """Move readings that still wait to `state`; return how many did."""
-    statement = f"UPDATE reading SET state = {state} WHERE series = ? AND time = ? AND state = {WAITING}"
-    keys: Iterator[tuple[int, int]] = (_key(session, reading) for reading in readings)
-    return session.connection.executemany(statement, list(keys)).rowcount if readings else 0
+    """Move readings that still wait, judged as they are here, to `state`; return how many did."""
+    statement = f"""
+        UPDATE reading SET state = {state}
+        WHERE series = ? AND time = ? AND state = {WAITING} AND value = ? AND quality = ? AND reasons = ?
+    """
+    rows = [(*_key(session, reading), *table.verdict_of(session, reading)) for reading in readings]
+    return session.connection.executemany(statement, rows).rowcount if rows else 0
+
+
+def _state_of(session: Session, reading: Reading) -> int | None:
+    series = table.series_of(session, reading.sensor_id)
+    row = session.connection.execute(
+        "SELECT state FROM reading WHERE series = ? AND time = ?", (series, to_microseconds(reading.observed_at))
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _let_wait(session: Session, reading: Reading) -> None:
+    session.connection.execute(
+        f"UPDATE reading SET state = {WAITING} WHERE series = ? AND time = ? AND state = {FORWARDED}",
+        _key(session, reading),
+    )
+
+
+def _verdict(reading: Reading) -> tuple[float, str, tuple[str, ...]]:
+    return reading.value, reading.quality, reading.reasons
+
+
+def _judged_as(reading: Reading, judged: Reading) -> Reading:
+    return replace(reading, value=judged.value, quality=judged.quality, reasons=judged.reasons)
 
 
 def _key(session: Session, reading: Reading) -> tuple[int, int]:

@@ -50,6 +50,18 @@ class SqliteReadings:
             session.connection.execute("UPDATE tally SET readings = readings + ?", (result.stored,))
         return result
 
+    def requalify(self, readings: Sequence[Reading]) -> int:
+        """Give stored readings a new value, quality and reasons, all or nothing; see `ReadingStore.requalify`.
+
+        Raises:
+            InputError: If a value could not come back exactly.
+            StorageFullError: If the disk or the file's limit is full.
+            UnavailableError: If the file cannot be written.
+        """
+        table.prepared(readings)
+        with self._file.writing() as session:
+            return table.requalify(session, readings)
+
     def between(
         self,
         sensor_id: str,
