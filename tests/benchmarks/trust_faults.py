@@ -240,14 +240,14 @@ CLOCK_FAULTS = (
     Fault("clock behind", (24, 24), 24, _of(R.CLOCK_SKEW), _of(), _clock_behind, _any),
 )
 BY_KIND = {fault.kind: fault for fault in (*FAULTS, *CLOCK_FAULTS)}
-_NOT_WITH_ROLLOVER = {"counter reset", "counter replaced"}
+_BEGINS_ANEW = ("counter reset", "counter replaced", "counter rollover")
 
 
 def inject(stream: Stream, faults: Sequence[Fault], random: np.random.Generator) -> Iterator[Injection]:
     """Put each fault that fits into the stream once, in a random order, quiet time between, while there is room."""
     fitting = [fault for fault in faults if fault.fits(stream.series)]
-    without = {"counter rollover"} if random.random() < 0.5 else _NOT_WITH_ROLLOVER  # a register has one history
-    fitting = [fault for fault in fitting if fault.kind not in without]
+    begins_anew = random.choice(_BEGINS_ANEW)  # once in a register's history
+    fitting = [fault for fault in fitting if fault.kind == begins_anew or fault.kind not in _BEGINS_ANEW]
     position = WARM_UP
     for place in random.permutation(len(fitting)):
         fault = fitting[place]
