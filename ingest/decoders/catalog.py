@@ -6,13 +6,25 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 
 from ingest.decoders.base import Decoder, SourceOptions
+from ingest.decoders.chirpstack import ChirpStackDecoder
 from ingest.decoders.json_path import JsonPathDecoder
+from ingest.decoders.senml import SenmlDecoder
+from ingest.decoders.sensorthings import SensorThingsDecoder
+from ingest.decoders.tts import TtsDecoder
+from ingest.decoders.wmbusmeters import WmbusmetersDecoder
 from twin.errors import ConfigError
 
 DecoderFactory = Callable[[SourceOptions], Decoder]
 
 ENTRY_POINTS = "h2twin.decoders"
-_BUILT_IN: dict[str, DecoderFactory] = {"json_path": JsonPathDecoder}
+_BUILT_IN: dict[str, DecoderFactory] = {
+    "chirpstack": ChirpStackDecoder,
+    "json_path": JsonPathDecoder,
+    "senml": SenmlDecoder,
+    "sensorthings": SensorThingsDecoder,
+    "tts": TtsDecoder,
+    "wmbusmeters": WmbusmetersDecoder,
+}
 
 
 def decoder_named(name: str) -> DecoderFactory:

@@ -3,6 +3,7 @@
 Options of a source (`[source.options]`):
 
 - `id`: who speaks: a path in the payload (`"device.eui"`), or a named level of the topic (`"{device}"`);
+- `claimed_id`: a path whose text, where there is one, must be the level of the topic that `id` names (optional);
 - `fields`: a table of path -> unit; an empty unit means the sensor's own;
 - `time`: the path of the time, and `time_format`: iso (default), epoch_s, epoch_ms or epoch_ns. Without `time` the
   time of receipt stands in, and a message delivered twice then counts twice: state it wherever the payload has it;
@@ -10,8 +11,8 @@ Options of a source (`[source.options]`):
 - `items`: the path of a list of objects, each of which is read by itself (optional). `id`, `time` and `seq` are looked
   up in the item first, then in the whole message.
 
-A path is keys joined by dots (`"a.b.0.c"`, numbers count list places); a path that begins with `/` is a JSON pointer
-(RFC 6901), for keys that hold dots. The external name of a value is `{id}/{path}`.
+Paths are those of `json_places`. The external name of a value is `{id}/{path}`. The sender is the id, or the topic
+where one message holds the items of several.
 """
 
 from __future__ import annotations
@@ -21,36 +22,13 @@ from datetime import datetime
 
 from ingest.decoders import strict_json
 from ingest.decoders.base import LONGEST_NAME, Decoded, RawReading, Refused, SourceOptions, UndecodableError
+from ingest.decoders.json_places import ABSENT, Path, first_of
+from ingest.decoders.mapped_fields import refuse_unknown_options
+from ingest.decoders.senders import is_proper_name, require_same, sender_of_topic
 from ingest.decoders.times import TimeFormat, read_time
 from twin.errors import ConfigError
 
-_ABSENT = object()
-_OPTIONS = frozenset({"id", "fields", "time", "time_format", "seq", "items"})
-_GATEWAY = "json_path"
-
-
-class Path:
-    """Where in a JSON document a value stands."""
-
-    def __init__(self, text: str) -> None:
-        if not text:
-            raise ConfigError("json_path: a path must not be empty")
-        self.text = text
-        if text.startswith("/"):
-            self._steps = [step.replace("~1", "/").replace("~0", "~") for step in text[1:].split("/")]
-        else:
-            self._steps = text.split(".")
-
-    def of(self, document: object) -> object:
-        """Return the value there, or the marker of absence."""
-        for step in self._steps:
-            if isinstance(document, dict):
-                document = document.get(step, _ABSENT)
-            elif isinstance(document, list) and step.isdecimal() and len(step) < 9 and int(step) < len(document):
-                document = document[int(step)]
-            else:
-                return _ABSENT
-        return document
+_OPTIONS = frozenset({"id", "claimed_id", "fields", "time", "time_format", "seq", "items"})
 
 
 class JsonPathDecoder:
@@ -58,9 +36,7 @@ class JsonPathDecoder:
 
     def __init__(self, source: SourceOptions) -> None:
         options = source.options
-        unknown = sorted(set(options) - _OPTIONS)
-        if unknown:
-            raise ConfigError(f"json_path: unknown options {unknown}; known: {', '.join(sorted(_OPTIONS))}")
+        refuse_unknown_options(source, _OPTIONS, "json_path")
         self._template = source.template
         self._names = source.names
         self._id_level, self._id_path = _who(options.get("id"), source)
@@ -70,6 +46,9 @@ class JsonPathDecoder:
         if unused:
             raise ConfigError(f"json_path: zero_if_absent names {unused}, which `fields` does not")
         self._time, self._seq, self._items = (_path(options, key) for key in ("time", "seq", "items"))
+        self._claimed_id = _path(options, "claimed_id")
+        if self._claimed_id is not None and self._id_path is not None:
+            raise ConfigError("json_path: claimed_id is compared with a level of the topic: `id` must name one")
         try:
             self._time_format = TimeFormat(str(options.get("time_format", TimeFormat.ISO)))
         except ValueError as error:
@@ -78,14 +57,16 @@ class JsonPathDecoder:
     def decode(self, topic: str, payload: bytes, received_at: datetime) -> Decoded:  # noqa: ARG002 - the protocol
         """Return the values at the configured places that somebody mapped to a sensor."""
         message = strict_json.load(payload)
-        levels = self._template.match(topic) or {}
-        decoded = Decoded(_GATEWAY, many=True)
+        levels = self._template.match(topic)
+        if levels is None:
+            raise UndecodableError(f"the topic does not fit {self._template.text!r}")
+        decoded = Decoded(self._sender(topic, levels, message), many=True)
         for item in self._items_of(message):
             who = self._who_speaks(levels, item, message)
             for path, unit in self._fields:
                 name = f"{who}/{path.text}"
                 value = self._value(path, item)
-                if name in self._names and value is not _ABSENT:
+                if name in self._names and value is not ABSENT:
                     self._add(decoded, name, value, unit, item, message)
         return decoded
 
@@ -98,10 +79,18 @@ class JsonPathDecoder:
             raise UndecodableError(f"there is no list at {self._items.text!r}")
         yield from items
 
+    def _sender(self, topic: str, levels: Mapping[str, str], message: object) -> str:
+        who = self._who_speaks(levels, message, message) if self._items is None else ""
+        return who if is_proper_name(who) else sender_of_topic(topic)
+
     def _who_speaks(self, levels: Mapping[str, str], item: object, message: object) -> str:
         if self._id_path is None:
-            return levels[self._id_level]
-        who = _first(self._id_path, item, message)
+            who_by_topic = levels[self._id_level]
+            claimed = ABSENT if self._claimed_id is None else first_of(self._claimed_id, item, message)
+            if claimed is not ABSENT:
+                require_same(who_by_topic, claimed, "the sender")
+            return who_by_topic
+        who = first_of(self._id_path, item, message)
         if isinstance(who, bool) or not isinstance(who, str | int):
             raise UndecodableError(f"there is no id at {self._id_path.text!r}")
         if len(str(who)) > LONGEST_NAME:
@@ -110,21 +99,21 @@ class JsonPathDecoder:
 
     def _value(self, path: Path, item: object) -> object:
         value = path.of(item)
-        return 0 if value is _ABSENT and path.text in self._zero_if_absent else value
+        return 0 if value is ABSENT and path.text in self._zero_if_absent else value
 
     def _add(self, decoded: Decoded, name: str, value: object, unit: str | None, item: object, message: object) -> None:
         when = seq = None
         try:
             number = strict_json.as_finite(value)
             if self._time is not None:
-                when = read_time(_first(self._time, item, message), self._time_format)
+                when = read_time(first_of(self._time, item, message), self._time_format)
             if self._seq is not None:
-                seq = _whole(_first(self._seq, item, message))
+                seq = _whole(first_of(self._seq, item, message))
         except UndecodableError as error:
             fields: dict[str, object] = {"value": value}
             if self._time is not None:
-                at = when.isoformat() if when else _first(self._time, item, message)
-                fields["observed_at"] = None if at is _ABSENT else at
+                at = when.isoformat() if when else first_of(self._time, item, message)
+                fields["observed_at"] = None if at is ABSENT else at
             if unit is not None:
                 fields["unit"] = unit
             decoded.refused.append(Refused(name, error.reason, str(error), fields))
@@ -158,13 +147,8 @@ def _path(options: Mapping[str, object], key: str) -> Path | None:
     return Path(text)
 
 
-def _first(path: Path, item: object, message: object) -> object:
-    found = path.of(item)
-    return path.of(message) if found is _ABSENT else found
-
-
 def _whole(value: object) -> int | None:
-    if value is _ABSENT or value is None:
+    if value is ABSENT or value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
         raise UndecodableError(f"seq must be a whole number from 0, not {strict_json.brief(value)}")

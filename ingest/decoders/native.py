@@ -1,7 +1,8 @@
 """h2twin's own format: one reading on `h2/{gateway_id}/{sensor_id}`, a batch on `h2/{gateway_id}`.
 
 Single: `{"observed_at": "2026-01-01T00:00:00Z", "value": 3.2, "unit": "m", "seq": 17}`; `unit` and `seq` may be left
-out. Batch: `{"readings": [{"sensor_id": "P-1", ...}, ...]}`. Unknown fields are ignored.
+out. Batch: `{"readings": [{"sensor_id": "P-1", ...}, ...]}`. Unknown fields are ignored. A payload need not name its
+gateway (`gateway_id`) or, alone, its sensor; one that names others than its topic is forged.
 
 A reading must state its time: with the time of receipt in its place, a redelivered message would count twice.
 
@@ -18,7 +19,8 @@ from datetime import datetime
 import msgspec
 
 from ingest.decoders import strict_json
-from ingest.decoders.base import LONGEST_NAME, Decoded, RawReading, Refused, UndecodableError
+from ingest.decoders.base import LONGEST_NAME, Decoded, RawReading, Refusal, Refused, UndecodableError
+from ingest.decoders.senders import require_same
 from ingest.decoders.times import read_time
 from twin.clock import format_time
 
@@ -58,7 +60,7 @@ class NativeDecoder:
         names = [_checked_name(level) for level in levels[1:]]
         if len(names) == 1:
             return _decode_batch(names[0], payload)
-        return Decoded(names[0], [_decode_single(names[1], payload)])
+        return Decoded(names[0], [_decode_single(names[0], names[1], payload)])
 
 
 def single_topic(gateway: str, sensor_id: str) -> str:
@@ -104,14 +106,16 @@ def encode_batch(items: Iterable[object]) -> bytes:
     return strict_json.dump({"readings": list(items)})
 
 
-def _decode_single(sensor_id: str, payload: bytes) -> RawReading:
+def _decode_single(gateway: str, sensor_id: str, payload: bytes) -> RawReading:
     try:
         item = _single.decode(payload)
         if strict_json.quotes_in(payload) == _quotes(item) and item.sensor_id is None:
             return _reading(sensor_id, item.observed_at, item.value, item.unit, item.seq)
     except (strict_json.DecodeError, RecursionError, UnicodeDecodeError):
         pass  # the slow way says what is wrong
-    return _read_item(strict_json.load(payload), sensor_id)
+    message = strict_json.load(payload)
+    _require_gateway(gateway, message)
+    return _read_item(message, sensor_id)
 
 
 def _decode_batch(gateway: str, payload: bytes) -> Decoded:
@@ -129,13 +133,21 @@ def _decode_batch_item_by_item(gateway: str, payload: bytes) -> Decoded:
     message = strict_json.load(payload)
     if not isinstance(message, dict) or not isinstance(message.get("readings"), list):
         raise UndecodableError('a batch must be an object {"readings": [...]}')
+    _require_gateway(gateway, message)
     decoded = Decoded(gateway, many=True)
     for item in message["readings"]:
         try:
+            _require_gateway(gateway, item)
             decoded.readings.append(_read_item(item, None))
         except UndecodableError as error:
             decoded.refused.append(Refused(_name_in(item), error.reason, str(error), item))
     return decoded
+
+
+def _require_gateway(gateway: str, fields: object) -> None:
+    """Return if a payload that names its gateway names that of the topic."""
+    if isinstance(fields, dict) and "gateway_id" in fields:
+        require_same(gateway, fields["gateway_id"], "the gateway")
 
 
 def _read_item(item: object, sensor_id: str | None) -> RawReading:
@@ -143,7 +155,7 @@ def _read_item(item: object, sensor_id: str | None) -> RawReading:
         raise UndecodableError(f"a reading must be a JSON object, not {strict_json.brief(item)}")
     named = item.get("sensor_id")
     if sensor_id is not None and named not in (None, sensor_id):
-        raise UndecodableError("the topic and the payload name different sensors")
+        raise UndecodableError("the topic and the payload name different sensors", Refusal.FORGED_IDENTITY)
     name = sensor_id if sensor_id is not None else _checked_name(named)
     missing = [key for key in ("observed_at", "value") if item.get(key) is None]
     if missing:

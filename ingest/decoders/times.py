@@ -35,7 +35,11 @@ def read_time(value: object, form: TimeFormat = TimeFormat.ISO) -> datetime:
         UndecodableError: If it states none; `naive_time` without a zone; `implausible_time` outside 1900 to 2199,
             where no reading was ever taken and stores wrap around.
     """
-    moment = _iso(value) if form is TimeFormat.ISO else _epoch(value, _PER_SECOND[form])
+    return require_plausible(_iso(value) if form is TimeFormat.ISO else _epoch(value, _PER_SECOND[form]))
+
+
+def require_plausible(moment: datetime) -> datetime:
+    """Return `moment`, or raise UndecodableError (`implausible_time`) if it lies outside 1900 to 2199."""
     if not _EARLIEST <= moment < _LATEST:
         raise UndecodableError(f"{moment.isoformat()} is no time of a reading", Refusal.IMPLAUSIBLE_TIME)
     return moment
@@ -57,6 +61,7 @@ def _epoch(value: object, per_second: int) -> datetime:
     if not isinstance(value, int | float):
         raise UndecodableError(f"a time must be a number, not {brief(value)}")
     try:
-        return _EPOCH + timedelta(microseconds=int(Fraction(value) * 1_000_000 / per_second))
+        as_written = Fraction(repr(value))  # 1276020076.001 has no float of its own
+        return _EPOCH + timedelta(microseconds=int(as_written * 1_000_000 / per_second))
     except OverflowError as error:
         raise UndecodableError(f"{brief(value)} is no time of a reading", Refusal.IMPLAUSIBLE_TIME) from error

@@ -115,7 +115,14 @@ def test_reads_a_single(payload: str, expected: RawReading) -> None:
             b'{"observed_at":"2026-01-01T00:00:00Z","value":1,"seq":9223372036854775808}', "undecodable", id="seq 2^63"
         ),
         pytest.param(
-            b'{"observed_at":"2026-01-01T00:00:00Z","value":1,"sensor_id":"P-2"}', "undecodable", id="two sensors named"
+            b'{"observed_at":"2026-01-01T00:00:00Z","value":1,"sensor_id":"P-2"}',
+            "forged_identity",
+            id="another sensor than the topic",
+        ),
+        pytest.param(
+            b'{"observed_at":"2026-01-01T00:00:00Z","value":1,"gateway_id":"g2"}',
+            "forged_identity",
+            id="another gateway than the topic",
         ),
     ],
 )
