@@ -182,6 +182,7 @@ class Pipeline:
             return self._decode(message, batch)
         except UndecodableError as error:
             batch.letters.append(_letter_of(message, error.reason, str(error)))
+            batch.commands += error.commands
             return []
         except Exception as error:  # a decoder from another package may raise anything; the message is kept
             _LOG.warning("a message on %r could not be decoded", message.topic, exc_info=True)
@@ -213,6 +214,8 @@ class Pipeline:
         batch.letters += refused
         batch.commands += decoded.commands
         batch.notes.events += decoded.events
+        for arrival in arrivals:  # messages of one batch may share their time: whoever spoke again is alive
+            batch.notes.stale.pop(arrival.sensor_id, None)
         stale = (source.sensor_id(name) for name in decoded.stale)
         batch.notes.stale.update((sensor_id, message.received_at) for sensor_id in stale if sensor_id is not None)
         return arrivals

@@ -30,10 +30,11 @@ class TopicTemplate:
         levels = text.split("/")
         names: list[str] = []
         expressions: list[str] = []
+        rest = ""
         for position, level in enumerate(levels):
             named = _NAMED.fullmatch(level)
             if level == "#" and position == len(levels) - 1:
-                expressions.append(".*")
+                rest = "(?:/.*)?" if position else ".*"  # `a/#` is also the topic `a`
             elif level == "+":
                 expressions.append("[^/]*")
             elif named:
@@ -46,7 +47,7 @@ class TopicTemplate:
         if not text or len(set(names)) < len(names):
             raise ConfigError(f"topic {text!r}: must not be empty or use a name twice")
         subscription = "/".join("+" if _NAMED.fullmatch(level) else level for level in levels)
-        return cls(text, subscription, tuple(names), re.compile("/".join(expressions), re.DOTALL))
+        return cls(text, subscription, tuple(names), re.compile("/".join(expressions) + rest, re.DOTALL))
 
     def match(self, topic: str) -> Mapping[str, str] | None:
         """Return what stands at the named levels of `topic`, or None where the template does not match."""

@@ -8,7 +8,7 @@ of a readable message that cannot be a reading, so that one bad item never takes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -41,12 +41,21 @@ class Refusal(StrEnum):
     REFUSED_BY_STORE = "refused_by_store"
 
 
-class UndecodableError(InputError):
-    """Something that cannot be read; `reason` is the dead letter's slug."""
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A message that the sender should get, such as the request to introduce itself again."""
 
-    def __init__(self, detail: str, reason: Refusal = Refusal.UNDECODABLE) -> None:
+    topic: str
+    payload: bytes
+
+
+class UndecodableError(InputError):
+    """Something that cannot be read; `reason` is the dead letter's slug, `commands` go back to the sender."""
+
+    def __init__(self, detail: str, reason: Refusal = Refusal.UNDECODABLE, *, commands: Sequence[Command] = ()) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.commands = tuple(commands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +85,6 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """A message that the sender should get, such as the request to introduce itself again."""
-
-    topic: str
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Decoded:
     """What a message held. `gateway` is who sent it; `many` says whether the format may carry several readings.
 
@@ -108,6 +109,14 @@ class Decoder(Protocol):
     def decode(self, topic: str, payload: bytes, received_at: datetime) -> Decoded:
         """Return what the message holds, or raise UndecodableError."""
         ...
+
+
+class AllNames(frozenset[str]):
+    """Stands for every external name there is: a decoder that is told so reads all that a message holds."""
+
+    def __contains__(self, name: object) -> bool:
+        """Return true."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)
