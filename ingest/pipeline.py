@@ -29,7 +29,7 @@ from ingest.sensors import SensorTable
 from twin.errors import InputError, UnknownUnitError, WrongDimensionError
 from twin.events import Event
 from twin.ports import AppendResult, DeadLetter, DeadLetters, ReadingStore, SensorRegistry
-from twin.readings import Reading, Sensor, reading_from_raw
+from twin.readings import Reading, Reason, Sensor, reading_from_raw
 
 _LOG = logging.getLogger(__name__)
 
@@ -214,8 +214,12 @@ class Pipeline:
         batch.letters += refused
         batch.commands += decoded.commands
         batch.notes.events += decoded.events
-        for arrival in arrivals:  # messages of one batch may share their time: whoever spoke again is alive
-            batch.notes.stale.pop(arrival.sensor_id, None)
+        for arrival in arrivals:  # messages that come together may share their time: whoever speaks again is alive
+            if (
+                batch.notes.stale.get(arrival.sensor_id) == message.received_at
+                and Reason.HISTORICAL not in arrival.raw.reasons
+            ):
+                del batch.notes.stale[arrival.sensor_id]
         stale = (source.sensor_id(name) for name in decoded.stale)
         batch.notes.stale.update((sensor_id, message.received_at) for sensor_id in stale if sensor_id is not None)
         return arrivals

@@ -10,6 +10,7 @@ from ingest.decoders.chirpstack import ChirpStackDecoder
 from ingest.decoders.json_path import JsonPathDecoder
 from ingest.decoders.senml import SenmlDecoder
 from ingest.decoders.sensorthings import SensorThingsDecoder
+from ingest.decoders.sparkplug import SparkplugDecoder
 from ingest.decoders.tts import TtsDecoder
 from ingest.decoders.wmbusmeters import WmbusmetersDecoder
 from twin.errors import ConfigError
@@ -22,9 +23,15 @@ _BUILT_IN: dict[str, DecoderFactory] = {
     "json_path": JsonPathDecoder,
     "senml": SenmlDecoder,
     "sensorthings": SensorThingsDecoder,
+    "sparkplug_b": SparkplugDecoder,
     "tts": TtsDecoder,
     "wmbusmeters": WmbusmetersDecoder,
 }
+
+
+def decoder_names() -> tuple[str, ...]:
+    """Return the names of all decoders there are, in order."""
+    return tuple(sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))}))
 
 
 def decoder_named(name: str) -> DecoderFactory:
@@ -38,7 +45,7 @@ def decoder_named(name: str) -> DecoderFactory:
     offered = entry_points(group=ENTRY_POINTS)
     found = [point for point in offered if point.name == name]
     if len(found) != 1:
-        known = ", ".join(sorted({*_BUILT_IN, *(point.name for point in offered)}))
+        known = ", ".join(decoder_names())
         how_many = "no" if not found else "more than one"
         raise ConfigError(f"there is {how_many} decoder {name!r}; known decoders: {known}")
     factory: DecoderFactory = found[0].load()
