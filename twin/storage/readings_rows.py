@@ -31,9 +31,10 @@ def to_microseconds(moment: datetime) -> int:
     Raises:
         NaiveDatetimeError: If `moment` has no zone.
     """
-    if moment.utcoffset() is None:
-        raise NaiveDatetimeError(f"{moment.isoformat()} has no zone; a reading's times are aware")
-    since = moment - EPOCH
+    try:
+        since = moment - EPOCH
+    except TypeError as error:
+        raise NaiveDatetimeError(f"{moment.isoformat()} has no zone; a reading's times are aware") from error
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 

@@ -53,7 +53,7 @@ def insert(session: Session, readings: Sequence[Reading]) -> AppendResult:
     """Insert what is new; tell exact repeats from conflicts by what the table holds afterwards. The first wins."""
     if not readings:
         return AppendResult(0, 0)
-    rows = [_row(session, reading) for reading in readings]
+    rows = _rows(session, readings)
     stored = session.connection.executemany(_INSERT, rows).rowcount
     if stored == len(rows):
         return AppendResult(stored, 0)
@@ -173,21 +173,31 @@ def prepared(readings: Sequence[Reading]) -> None:
         require_exact(reading)
 
 
-def _row(session: Session, reading: Reading) -> Row:
-    words = session.words
-    reasons = reasons_to_text(reading.reasons)
-    return (
-        session.series.get(reading.sensor_id) or make_series(session, reading.sensor_id),
-        to_microseconds(reading.observed_at),
-        to_microseconds(reading.available_at),
-        float(reading.value),
-        words.get(reading.unit) or _word(session, reading.unit),
-        float(reading.raw_value),
-        words.get(reading.raw_unit) or _word(session, reading.raw_unit),
-        QUALITY_CODES[reading.quality],
-        words.get(reasons) or _word(session, reasons),
-        reading.seq,
-    )
+def _rows(session: Session, readings: Sequence[Reading]) -> list[Row]:
+    """Write readings as rows. Neighbours in a batch often became available together: that moment is written once."""
+    series, words = session.series, session.words
+    available_at, available = None, 0
+    rows = []
+    for reading in readings:
+        if reading.available_at is not available_at:
+            available_at = reading.available_at
+            available = to_microseconds(available_at)
+        reasons = reasons_to_text(reading.reasons) if reading.reasons else ""
+        rows.append(
+            (
+                series.get(reading.sensor_id) or make_series(session, reading.sensor_id),
+                to_microseconds(reading.observed_at),
+                available,
+                float(reading.value),
+                words.get(reading.unit) or _word(session, reading.unit),
+                float(reading.raw_value),
+                words.get(reading.raw_unit) or _word(session, reading.raw_unit),
+                QUALITY_CODES[reading.quality],
+                words.get(reasons) or _word(session, reasons),
+                reading.seq,
+            )
+        )
+    return rows
 
 
 def _held_raw(session: Session, row: Row) -> tuple[float, int]:
