@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Trust what the machine trusts, as pip does: utilities sit behind proxies with certificates of their own.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: demo serve test check bench lock clean
+.PHONY: demo serve test check bench faults lock clean
 
 demo: .venv/ready
 	$(BIN)/h2twin demo $(ARGS)
@@ -27,6 +27,10 @@ bench: .venv/ready-dev
 	@for bench in tests/benchmarks/bench_*.py; do \
 	  echo "== $$bench"; PYTHONPATH=tests $(BIN)/python $$bench || exit 1; \
 	done
+
+# Everything that can go wrong between a gateway and the store: make faults ARGS="--seed 7 --messages 50000".
+faults: .venv/ready-dev
+	PYTHONPATH=tests $(BIN)/python -m faults.run $(ARGS)
 
 # The lock is uv.lock; the requirements files are exported from it for machines without uv.
 ifneq ($(UV),)

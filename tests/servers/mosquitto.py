@@ -17,13 +17,18 @@ def find() -> str | None:
 
 
 @contextmanager
-def mosquitto(folder: Path, *, port: int | None = None) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """Run a persistent broker; yield its port and process. The same folder and port restart the same broker."""
+def mosquitto(
+    folder: Path, *, port: int | None = None, autosave_s: int = 60
+) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Run a persistent broker; yield its port and process. The same folder and port restart the same broker.
+
+    A broker that is killed forgets what it took since it saved last, at most `autosave_s` ago.
+    """
     port = port or free_port()
     config = folder / "mosquitto.conf"
     config.write_text(
         f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {folder}/\n"
-        "autosave_interval 60\nmax_queued_messages 0\nmax_queued_bytes 1073741824\nmax_inflight_messages 0\n"
+        f"autosave_interval {autosave_s}\nmax_queued_messages 0\nmax_queued_bytes 1073741824\nmax_inflight_messages 0\n"
         "message_size_limit 1048576\nuser root\n"
     )
     command = [find() or "mosquitto", "-c", str(config)]

@@ -1,0 +1,261 @@
+"""The faults: what is done to a stand while messages flow. Every moment is drawn from the run's seed."""
+
+from __future__ import annotations
+
+import random
+import resource
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from faults.reckoning import count
+from faults.stand import Sending, Stand
+from servers.http_proxy import Way
+from servers.small_disk import fill
+
+LOUD = "loud"
+"""The gateway that sends far too much; the others' lag must not show it."""
+LAG_LIMIT_S = 2.0
+
+
+@dataclass
+class Drill:
+    """A fault under way: the stand, the flow, and how often and when the fault strikes."""
+
+    stand: Stand
+    sending: Sending
+    draw: random.Random
+    times: int
+    notes: list[str] = field(default_factory=list)
+
+    def await_strikes(self) -> None:
+        """Return when it is time for the first strike."""
+        self.stand.await_stored(self.sending.flow.count * self.draw.uniform(0.1, 0.3))
+
+    def strikes(self) -> list[float]:
+        """Return when to strike, as numbers of readings that are stored by then."""
+        count = self.sending.flow.count
+        return [(strike + self.draw.uniform(0.3, 1.0)) / (self.times + 1) * count for strike in range(self.times)]
+
+    def pause(self, shortest_s: float, longest_s: float) -> None:
+        """Let the fault last for a drawn while."""
+        threading.Event().wait(self.draw.uniform(shortest_s, longest_s))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One row of the table. A fault that strikes `kills` or `restarts` is struck more often in a long run."""
+
+    name: str
+    strike: Callable[[Drill], None]
+    on_influx: bool = False
+    counts: str = ""
+    small_disk: bool = False
+    poison: float = 0.0
+    bad: float = 0.1
+    gateways: int = 40
+    rate: float = 1500.0
+    loud: bool = False
+
+
+# ------------------------------------------------------------------------------------------------- the processes
+
+
+def kill_ingester(drill: Drill) -> None:
+    for goal in drill.strikes():
+        drill.stand.await_stored(goal)
+        drill.stand.kill_ingester()
+        drill.stand.start_ingester()
+
+
+def kill_forwarder(drill: Drill) -> None:
+    """Kill the process while its spool holds what the slow server does not have, or has without our knowing."""
+    stand = drill.stand
+    assert stand.way is not None
+    stand.way.slow_s = 0.2
+    for goal in drill.strikes():
+        stand.way.become(drill.draw.choice((Way.SLOW, Way.ANSWER_LOST)))
+        stand.await_stored(goal)
+        stand.await_("readings in the spool", lambda: stand.waiting() > 0)
+        stand.kill_ingester()
+        stand.way.become(Way.GOOD)
+        stand.start_ingester()
+
+
+def restart_broker(drill: Drill) -> None:
+    for goal in drill.strikes():
+        drill.stand.await_stored(goal)
+        drill.stand.stop_broker()
+        drill.pause(0.1, 0.5)
+        drill.stand.start_broker()
+        drill.stand.restarts += 1
+
+
+def kill_broker(drill: Drill) -> None:
+    """Kill the broker; what it had acknowledged and not yet saved is sent again, as a gateway fills a gap."""
+    stand = drill.stand
+    for goal in drill.strikes():
+        stand.await_stored(goal)
+        before, saved_at = stand.network.subscriptions, stand.kill_broker()
+        stand.start_broker()
+        stand.await_("the ingester's return", lambda before=before: stand.network.subscriptions > before)
+        drill.sending.tell(f"doubt {saved_at - 1:.3f}")
+
+
+def kill_ingester_and_restart_broker(drill: Drill) -> None:
+    """The long run: many kills of the ingester, and in between the broker restarts."""
+    goals = drill.strikes()
+    restarts = set(drill.draw.sample(range(len(goals)), max(1, round(len(goals) * 0.15))))
+    for strike, goal in enumerate(goals):
+        drill.stand.await_stored(goal, within_s=300)
+        drill.stand.kill_ingester()
+        drill.stand.start_ingester()
+        if strike in restarts:
+            drill.stand.stop_broker()
+            drill.stand.start_broker()
+            drill.stand.restarts += 1
+
+
+# ---------------------------------------------------------------------------------------------------- the network
+
+
+def delay_network(drill: Drill) -> None:
+    drill.await_strikes()
+    drill.stand.network.delay(drill.draw.uniform(0.05, 0.15))
+    drill.pause(1.5, 2.0)
+    drill.stand.network.heal()
+
+
+def reset_network(drill: Drill) -> None:
+    for goal in drill.strikes():
+        drill.stand.await_stored(goal)
+        drill.stand.network.reset()
+
+
+def half_open_network(drill: Drill) -> None:
+    """The broker loses the connection, the ingester is not told: only its own heartbeat can tell."""
+    for goal in drill.strikes()[:2]:
+        drill.stand.await_stored(goal)
+        before = drill.stand.network.subscriptions
+        drill.stand.network.half_open()
+        drill.stand.await_("a new connection", lambda before=before: drill.stand.network.subscriptions > before)
+
+
+def part_network(drill: Drill) -> None:
+    drill.await_strikes()
+    drill.stand.network.part()
+    drill.pause(2.0, 3.0)
+    drill.stand.network.heal()
+
+
+# ------------------------------------------------------------------------------------------------------ InfluxDB
+
+
+def disturb_influx(way: Way, *, share: float = 1.0) -> Callable[[Drill], None]:
+    """Return the fault of a way that is bad for a while."""
+
+    def strike(drill: Drill) -> None:
+        assert drill.stand.way is not None
+        drill.await_strikes()
+        drill.stand.way.become(way, share=share)
+        drill.pause(1.5, 2.5)
+        drill.stand.await_(f"the way being {way}", lambda: drill.stand.way is not None and drill.stand.way.met[way] > 0)
+        drill.stand.way.become(Way.GOOD)
+
+    return strike
+
+
+def refuse_batches(drill: Drill) -> None:
+    """A third of the writes are refused, and every one with a line of one sensor: as InfluxDB refuses bad lines.
+
+    What it refuses even alone is quarantined, and let go when the cause is mended.
+    """
+    stand = drill.stand
+    assert stand.way is not None
+    stand.way.refused_line = f"sensor_id={drill.draw.choice(drill.sending.flow.sensor_ids)} ".encode()
+    stand.way.become(Way.REFUSING, share=1 / 3)
+    stand.await_stored(drill.sending.planned)
+    stand.await_("an empty spool", lambda: stand.waiting() == 0)
+    stand.way.refused_line = None
+    stand.way.become(Way.GOOD)
+    quarantined = count(stand.store_file, "SELECT quarantined FROM tally")
+    if not quarantined:
+        stand.wrongs.append("nothing was quarantined")
+    drill.notes.append(f"{stand.release_quarantine()} of {quarantined} quarantined were released")
+
+
+# ---------------------------------------------------------------------------------------------- the disk, the clock
+
+
+def fill_disk(drill: Drill) -> None:
+    stand = drill.stand
+    drill.await_strikes()
+    if stand.small_disk is not None:
+        ballast = fill(stand.small_disk)
+        _await_standstill(stand)
+        ballast.unlink()
+        return
+    assert stand.ingester is not None
+    drill.notes.append("no disk could be mounted: the ingester's files could not grow instead")
+    limit = (stand.data / f"{stand.store_file.name}-wal").stat().st_size + 64 * 1024
+    resource.prlimit(stand.ingester.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    _await_standstill(stand)
+    resource.prlimit(stand.ingester.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def _await_standstill(stand: Stand) -> None:
+    """Return when nothing was stored for a second although the broker holds messages."""
+    pause = threading.Event()
+
+    def stands_still() -> bool:
+        before = stand.stored()
+        pause.wait(1.0)
+        return stand.stored() == before < stand.acknowledged()
+
+    stand.await_("a standstill on the full disk", stands_still)
+
+
+def jump_clock(drill: Drill) -> None:
+    jumps = [3600.0, -7200.0, 86_400.0, -3.0, 0.0]
+    for offset_s in jumps:
+        drill.stand.set_clock_wrong_by(offset_s)
+        drill.pause(0.3, 0.5)
+
+
+# ------------------------------------------------------------------------------------------------------ senders
+
+
+def burst(drill: Drill) -> None:
+    """The loud gateway is a flow of its own, begun by the runner; here it only has its time."""
+    drill.stand.await_("the burst", lambda: all(sending.is_done for sending in drill.stand.sendings))
+
+
+def poison(drill: Drill) -> None:
+    """The flow itself is the fault."""
+
+
+FAULTS = (
+    Fault("kill -9 of the ingester", kill_ingester, counts="kills"),
+    Fault("kill -9 of the forwarder", kill_forwarder, on_influx=True, counts="kills"),
+    Fault("broker restart", restart_broker, counts="restarts"),
+    Fault("broker kill -9, backfill", kill_broker, counts="restarts"),
+    Fault("network delay", delay_network),
+    Fault("network reset", reset_network, counts="restarts"),
+    Fault("network half-open", half_open_network, counts="restarts"),
+    Fault("network partition", part_network),
+    Fault("influx away", disturb_influx(Way.AWAY), on_influx=True),
+    Fault("influx slow", disturb_influx(Way.SLOW), on_influx=True),
+    Fault("influx 400 on a third", refuse_batches, on_influx=True),
+    Fault("influx 503", disturb_influx(Way.OVERLOADED, share=0.8), on_influx=True),
+    Fault("influx hanging", disturb_influx(Way.HANGING), on_influx=True),
+    Fault("influx answers lost", disturb_influx(Way.ANSWER_LOST), on_influx=True),
+    Fault("disk full", fill_disk, small_disk=True),
+    Fault("disk full under the spool", fill_disk, small_disk=True, on_influx=True),
+    Fault("clock jumps", jump_clock),
+    Fault("poison messages", poison, poison=0.1),
+    Fault("burst of one gateway", burst, bad=0.0, rate=200.0, gateways=10, loud=True),
+)
+STORM = (
+    Fault("storm of kills and restarts", kill_ingester_and_restart_broker, counts="kills"),
+    Fault("storm on influx", kill_ingester_and_restart_broker, on_influx=True, counts="kills"),
+)

@@ -1,0 +1,49 @@
+"""`h2twin` as it is wired for production, with a clock that a test can set and with less patience.
+
+`python -m faults.impatient_service serve --role ingest ...`: the file named by FAULTS_CLOCK holds the seconds by which
+the machine's clock is wrong. Waiting times are a tenth or less of the real ones, so that a test sees a watchdog bite.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from api import bootstrap, cli
+from api.settings import Settings
+from ingest.mqtt_settings import MqttSettings
+from twin.clock import SystemClock
+from twin.storage import influx_forwarder
+from twin.storage.influx_readings import InfluxReadings
+
+
+def be_impatient() -> None:
+    patient = bootstrap.mqtt_settings
+
+    def impatient(settings: Settings, url: str) -> MqttSettings:
+        return replace(patient(settings, url), heartbeat_s=0.4, silence_s=1.5, retry_s=0.05, longest_retry_s=0.5)
+
+    bootstrap.mqtt_settings = impatient
+    influx_forwarder._LONGEST_PAUSE_S = 0.5  # type: ignore[misc]
+    kept = InfluxReadings.__init__.__kwdefaults__
+    assert kept is not None
+    kept["timeout_s"] = 2.0
+
+
+def be_wrong_by(path: Path) -> None:
+    """Let the clock be off by the seconds in a file, read again at every look at it."""
+    right = SystemClock.now
+
+    def now(clock: SystemClock) -> datetime:
+        return right(clock) + timedelta(seconds=float(path.read_text() or 0))
+
+    SystemClock.now = now  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    be_impatient()
+    if "FAULTS_CLOCK" in os.environ:
+        be_wrong_by(Path(os.environ["FAULTS_CLOCK"]))
+    cli.main()

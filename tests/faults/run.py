@@ -1,0 +1,205 @@
+"""Pull at every part of a running installation, and prove that nothing is lost and nothing doubled.
+
+`python -m faults.run` (or `make faults`): `--messages` flow through each storm of kills and a tenth of them through
+every other fault, all drawn from `--seed`. The table goes to standard output; a violation ends it with exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from faults.catalogue import FAULTS, LAG_LIMIT_S, LOUD, STORM, Drill, Fault
+from faults.flow import Flow
+from faults.pulse import Pulse
+from faults.reckoning import count
+from faults.stand import Stand, stand
+from servers.influxdb import Influx, influxdb
+from servers.small_disk import MountRefusedError, small_disk
+
+_SMALL_DISK_MB = 48
+_LOUD_RATE = 2000.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much flows, and how often a fault strikes."""
+
+    messages: int = 3000
+    kills: int = 2
+    restarts: int = 2
+
+    def strikes_of(self, fault: Fault) -> int:
+        return {"kills": self.kills, "restarts": self.restarts}.get(fault.counts, 1)
+
+
+@dataclass
+class Outcome:
+    """One row of the table."""
+
+    fault: str
+    acknowledged: int = 0
+    kills: int = 0
+    restarts: int = 0
+    stored: int = 0
+    dead: int = 0
+    repeats: int = 0
+    lost: int = 0
+    doubled: int = 0
+    pause_s: float = 0.0
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    wrongs: list[str] = field(default_factory=list)
+
+    def cells(self) -> tuple[str, ...]:
+        return (
+            self.fault, str(self.acknowledged), str(self.kills), str(self.restarts), str(self.stored), str(self.dead),
+            str(self.repeats), str(self.lost), str(self.doubled), f"{self.pause_s:.1f}", f"{self.seconds:.1f}",
+            "; ".join([*(f"WRONG: {wrong}" for wrong in self.wrongs), *self.notes]),
+        )  # fmt: skip
+
+
+HEADINGS = (
+    "fault", "acknowledged", "kills", "restarts", "stored", "dead", "repeats", "lost", "doubled", "pause s",
+    "seconds", "",
+)  # fmt: skip
+
+
+def run_fault(fault: Fault, scale: Scale, *, seed: int, folder: Path, server: Influx | None) -> Outcome:
+    """Let one fault strike while messages flow, and reckon."""
+    began = time.monotonic()
+    seed += zlib.crc32(fault.name.encode())
+    end_us = time.time_ns() // 1000
+    messages = scale.messages // 4 if fault.loud else scale.messages
+    flow = Flow(seed, messages, end_us, gateways=fault.gateways, bad=fault.bad, poison=fault.poison)
+    loud = Flow(seed + 1, scale.messages, end_us, name=LOUD, gateways=1, bad=0.0) if fault.loud else None
+    sensors = flow.sensor_ids + (loud.sensor_ids if loud else [])
+    with ExitStack() as stack:
+        disk = _disk(stack, folder, scale) if fault.small_disk else None
+        built = stack.enter_context(
+            stand(folder, sensors, seed=seed, server=server if fault.on_influx else None, disk=disk)
+        )
+        built.start_ingester(must_subscribe=True)
+        pulse = stack.enter_context(Pulse(built))
+        drill = Drill(built, built.send(flow, rate=fault.rate), random.Random(seed), scale.strikes_of(fault))
+        sent_loud = built.send(loud, rate=_LOUD_RATE) if loud else None
+        fault.strike(drill)
+        built.settle()
+        built.end_ingester()
+        outcome = _outcome(fault, built, pulse, drill)
+        if sent_loud is not None:
+            _judge_burst(outcome, built, pulse, drill)
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _disk(stack: ExitStack, folder: Path, scale: Scale) -> Path | None:
+    try:
+        megabytes = _SMALL_DISK_MB + scale.messages // 500
+        return stack.enter_context(small_disk(folder / "disk", megabytes=megabytes))
+    except MountRefusedError:
+        return None
+
+
+def _outcome(fault: Fault, built: Stand, pulse: Pulse, drill: Drill) -> Outcome:
+    found = built.reckon()
+    traces = built.logs().count("Traceback")
+    if traces:
+        built.wrongs.append(f"{traces} unexpected errors in the ingester's log")
+    return Outcome(
+        fault.name, found.acknowledged, built.kills, built.restarts, found.stored, found.dead,
+        max(0, built.network.deliveries - sum(sending.messages for sending in built.sendings)),
+        found.lost, found.doubled, pulse.longest_pause_s,
+        notes=drill.notes, wrongs=found.wrongs + built.wrongs,
+    )  # fmt: skip
+
+
+def _judge_burst(outcome: Outcome, built: Stand, pulse: Pulse, drill: Drill) -> None:
+    """The loud gateway is limited and named by one event; the others do not notice."""
+    lags = pulse.lags_s(drill.sending)
+    worst = lags[-1] if lags else float("inf")
+    outcome.notes.append(f"others' lag: median {lags[len(lags) // 2]:.2f} s, longest {worst:.2f} s")
+    if worst > LAG_LIMIT_S:
+        outcome.wrongs.append(f"the others' readings took up to {worst:.1f} s")
+    limited = built.reckon().rate_limited
+    events = count(
+        built.data / "registry.db",
+        f"SELECT count(*) FROM events WHERE kind = 'rate_limited' AND subject LIKE '%{LOUD}-0%'",
+    )
+    outcome.notes.append(f"{limited} rate limited, {events} event")
+    if events != 1:
+        outcome.wrongs.append(f"{events} events name the loud gateway, there should be one")
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Return the rows as aligned text."""
+    rows = [HEADINGS, *(outcome.cells() for outcome in outcomes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+
+    def line(row: tuple[str, ...]) -> str:
+        first, *numbers, notes = row
+        columns = "  ".join(cell.rjust(width) for cell, width in zip(numbers, widths[1:-1], strict=True))
+        return f"{first.ljust(widths[0])}  {columns}  {notes}".rstrip()
+
+    return "\n".join(map(line, rows))
+
+
+def run_all(
+    faults: Sequence[tuple[Fault, Scale]], *, seed: int, folder: Path, told: Callable[[int, str], None]
+) -> list[Outcome]:
+    """Run faults one after the other in one folder; `told` hears how many are done and which comes next."""
+    outcomes = []
+    with ExitStack() as stack:
+        server = None
+        if any(fault.on_influx for fault, _ in faults):
+            (folder / "influx").mkdir()
+            server = stack.enter_context(influxdb(folder / "influx"))
+        for number, (fault, scale) in enumerate(faults):
+            told(number, fault.name)
+            place = folder / f"fault-{number}"
+            place.mkdir()
+            outcomes.append(run_fault(fault, scale, seed=seed, folder=place, server=server))
+    told(len(faults), "")
+    return outcomes
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m faults.run", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--messages", type=int, default=200_000, help="through each storm; a tenth through the others")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--restarts", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="only faults whose name contains this")
+    options = parser.parse_args()
+    whole = Scale(options.messages, options.kills, options.restarts)
+    tenth = Scale(max(1000, options.messages // 10), max(2, options.kills // 4), options.restarts)
+    faults = [(fault, whole) for fault in STORM] + [(fault, tenth) for fault in FAULTS]
+    chosen = [(fault, scale) for fault, scale in faults if options.only in fault.name]
+    with tempfile.TemporaryDirectory(prefix="h2twin-faults-") as folder, ExitStack() as stack:
+        outcomes = run_all(chosen, seed=options.seed, folder=Path(folder), told=_progress(stack, len(chosen)))
+    print(f"seed {options.seed}\n{table(outcomes)}")
+    return 1 if any(outcome.wrongs for outcome in outcomes) else 0
+
+
+def _progress(stack: ExitStack, total: int) -> Callable[[int, str], None]:
+    """Show a bar where a person watches."""
+    if not sys.stderr.isatty():
+        return lambda _done, _next: None
+    from rich.console import Console
+    from rich.progress import Progress
+
+    progress = stack.enter_context(Progress(console=Console(stderr=True)))
+    task = progress.add_task("faults", total=total)
+    return lambda done, coming: progress.update(task, completed=done, description=coming or "done")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Every fault in short, drawn from one seed: what the broker acknowledged is stored or a dead letter, once.
+
+`make faults` is the long run. The table is printed at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faults.catalogue import FAULTS, Fault
+from faults.run import Outcome, Scale, run_fault, table
+from servers.influxdb import Influx, influxdb
+
+pytestmark = [pytest.mark.needs_mosquitto, pytest.mark.timeout(180)]
+
+SEED = 1
+SHORT = Scale(messages=2500, kills=2, restarts=2)
+
+
+@pytest.fixture(scope="module")
+def outcomes(request: pytest.FixtureRequest) -> Iterator[list[Outcome]]:
+    found: list[Outcome] = []
+    yield found
+    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and found:
+        terminal.write_line("")
+        terminal.write_line(f"faults with seed {SEED}")
+        for line in table(found).splitlines():
+            terminal.write_line(line)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
+    with influxdb(tmp_path_factory.mktemp("influx")) as running:
+        yield running
+
+
+def run(fault: Fault, folder: Path, server: Influx | None, outcomes: list[Outcome]) -> None:
+    place = folder / "-".join(fault.name.split())
+    place.mkdir()
+    outcome = run_fault(fault, SHORT, seed=SEED, folder=place, server=server)
+    outcomes.append(outcome)
+    assert outcome.wrongs == []
+    assert outcome.acknowledged == outcome.stored + outcome.dead
+    assert (outcome.lost, outcome.doubled) == (0, 0)
+
+
+def named(fault: Fault) -> str:
+    return fault.name
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if not fault.on_influx], ids=named)
+def test_in_the_embedded_store_nothing_is_lost(fault: Fault, tmp_path: Path, outcomes: list[Outcome]) -> None:
+    run(fault, tmp_path, None, outcomes)
+
+
+@pytest.mark.needs_influxdb
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.on_influx], ids=named)
+def test_behind_the_spool_nothing_is_lost(
+    fault: Fault, tmp_path: Path, server: Influx, outcomes: list[Outcome]
+) -> None:
+    run(fault, tmp_path, server, outcomes)
