@@ -15,11 +15,12 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 from twin.customers import Customer
 from twin.events import Event, EventKind
 from twin.forecasts import DrainageForecast, DrainageState, Run, RunKind, SupplyForecast, WeatherEnsemble
-from twin.gaps import Gap, GapState
+from twin.gaps import Gap, GapState, GapTotals
 from twin.incidents import Incident, IncidentKind, IncidentState
 from twin.network import Network, NetworkKind
 from twin.notices import Notice, NoticeState, NoticeText
 from twin.readings import Reading, Sensor
+from twin.rollups import Every, Rollup
 from twin.windows import Window
 
 T = TypeVar("T")
@@ -106,6 +107,15 @@ class ReadingStore(Protocol):
         trusted_only: bool = True,
     ) -> dict[str, Reading]:
         """Return each sensor's newest reading with observed_at <= at; sensors without one are left out."""
+        ...
+
+    def rollups(
+        self, sensor_ids: Sequence[str], start: datetime, end: datetime, every: Every
+    ) -> dict[str, list[Rollup]]:
+        """Return the windows with start <= beginning < end in order of time, an entry for every sensor asked for.
+
+        What was appended or judged anew before is in them.
+        """
         ...
 
     def stats(self) -> StoreStats:
@@ -289,6 +299,10 @@ class GapLedger(Protocol):
 
     def count_gaps(self) -> dict[str, int]:
         """Return the number of gaps by state."""
+        ...
+
+    def gap_totals(self) -> GapTotals:
+        """Return how many gaps are open or requested, how many readings they lack and since when."""
         ...
 
 

@@ -4,6 +4,9 @@ Single: `{"observed_at": "2026-01-01T00:00:00Z", "value": 3.2, "unit": "m", "seq
 out. Batch: `{"readings": [{"sensor_id": "P-1", ...}, ...]}`. Unknown fields are ignored. A payload need not name its
 gateway (`gateway_id`) or, alone, its sensor; one that names others than its topic is forged.
 
+`h2/{gateway_id}/backfill` is no sensor's topic: there we ask gateways to send again (`ingest.backfill`), and hear our
+own words, which are news and no reading.
+
 A reading must state its time: with the time of receipt in its place, a redelivered message would count twice.
 
 Two ways lead to the same answer. The fast one decodes straight into records; it is taken when the payload has exactly
@@ -25,6 +28,8 @@ from ingest.decoders.times import read_time
 from twin.clock import format_time
 
 SUBSCRIPTIONS = ("h2/+", "h2/+/+")
+BACKFILL = "backfill"
+"""The name that no sensor may have: its topic is for requests to the gateway."""
 _PREFIX = "h2"
 _LARGEST_SEQ = 2**63 - 1
 
@@ -60,12 +65,19 @@ class NativeDecoder:
         names = [_checked_name(level) for level in levels[1:]]
         if len(names) == 1:
             return _decode_batch(names[0], payload)
+        if names[1] == BACKFILL:
+            return Decoded(names[0], is_news=True)
         return Decoded(names[0], [_decode_single(names[0], names[1], payload)])
 
 
 def single_topic(gateway: str, sensor_id: str) -> str:
     """Return the topic of one reading."""
     return f"{_PREFIX}/{gateway}/{sensor_id}"
+
+
+def backfill_topic(gateway: str) -> str:
+    """Return the topic of requests to a gateway."""
+    return f"{_PREFIX}/{gateway}/{BACKFILL}"
 
 
 def batch_topic(gateway: str) -> str:
@@ -97,8 +109,8 @@ def item_of(raw: RawReading, observed_at: datetime) -> dict[str, object]:
 
 
 def fits_topic(name: str) -> bool:
-    """Whether a sensor's name can stand in a topic as one level."""
-    return 0 < len(name) <= LONGEST_NAME and not any(sign in name for sign in "/+#")
+    """Whether a sensor's name can stand in a topic as one level, and means the sensor there."""
+    return name != BACKFILL and 0 < len(name) <= LONGEST_NAME and not any(sign in name for sign in "/+#")
 
 
 def encode_batch(items: Iterable[object]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ingest.decoders.native import BACKFILL
 from ingest.files.tables import Row, read_table
 from twin.errors import InputError
 from twin.readings import ElementType, Kind, Sensor
@@ -50,6 +51,8 @@ def _sensor(row: Row) -> Sensor:
     element_type = ElementType(row.choice("element_type", list(ElementType)) if row.text("element_type") else "none")
     if element_type is not ElementType.NONE and not row.text("element_id"):
         raise row.wrong("element_id", f"is empty: which {element_type} does the sensor sit on?")
+    if row.text("sensor_id") == BACKFILL:
+        raise row.wrong("sensor_id", f"{BACKFILL!r} is the topic of requests to gateways; choose another name")
     return Sensor(
         sensor_id=row.required("sensor_id"),
         quantity=quantity,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from twin.errors import InputError
 from twin.events import EPISODE, Event, EventKind, event
-from twin.gaps import Gap, GapState
+from twin.gaps import Gap, GapState, GapTotals
 from twin.storage.registry import SqlRegistry
 from twin.windows import Window, merged
 
@@ -217,3 +217,12 @@ def test_the_newest_mark_says_since_when_a_sensor_is_stale(registry: SqlRegistry
     registry.mark_stale({"A": at(5)})
     registry.mark_stale({})
     assert registry.stale_marks() == {"A": at(5), "B": at(1)}
+
+
+def test_the_totals_are_of_the_gaps_that_wait(registry: SqlRegistry) -> None:
+    assert registry.gap_totals() == GapTotals(0, 0, None)
+    registry.save_gaps([a_gap(state=state, missing=7) for state in (GapState.CLOSED,)])
+    registry.save_gaps([a_gap("A", 20, missing=2, state=GapState.OPEN), a_gap("B", 10, missing=3)])
+    registry.save_gaps([a_gap("C", 5, missing=50, state=GapState.GIVEN_UP)])
+    assert a_gap("B").state is GapState.REQUESTED
+    assert registry.gap_totals() == GapTotals(2, 5, at(10))

@@ -8,13 +8,14 @@ from typing import Any
 
 from sqlalchemy import Row, func, select
 
-from twin.gaps import Gap, GapState
+from twin.gaps import WAITING, Gap, GapState, GapTotals
 from twin.ports import Page
 from twin.storage.registry.paging import Listing
 from twin.storage.registry.part import Part
 from twin.storage.registry.schema import gaps as table
 
 _LISTING = Listing("gaps", table.c.start, table.c.gap_id)
+_WAITING = table.c.state.in_([str(state) for state in WAITING])
 _KEPT = [column.name for column in table.columns if column.name != "gap_id"]
 
 
@@ -34,7 +35,7 @@ class SqlGaps(Part):
 
     def open_gaps(self) -> list[Gap]:
         """Return every gap that is open or requested, by sensor and in order of time."""
-        still_open = select(table).where(table.c.state.in_([str(GapState.OPEN), str(GapState.REQUESTED)]))
+        still_open = select(table).where(_WAITING)
         with self._database.read() as connection:
             return [_gap(row) for row in connection.execute(still_open.order_by(table.c.sensor_id, table.c.start))]
 
@@ -68,6 +69,13 @@ class SqlGaps(Part):
         """Return the number of gaps by state; states without any are left out."""
         with self._database.read() as connection:
             return dict(connection.execute(select(table.c.state, func.count()).group_by(table.c.state)).all())
+
+    def gap_totals(self) -> GapTotals:
+        """Return how many gaps are open or requested, how many readings they lack and since when."""
+        totals = select(func.count(), func.sum(table.c.missing), func.min(table.c.start)).where(_WAITING)
+        with self._database.read() as connection:
+            gaps, missing, since = connection.execute(totals).one()
+        return GapTotals(gaps, int(missing or 0), since)
 
 
 def _gap(row: Row[*tuple[Any, ...]]) -> Gap:
