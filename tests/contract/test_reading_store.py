@@ -1,7 +1,7 @@
 """What every reading store promises (`twin.ports.ReadingStore`), asked of each of them.
 
 InfluxDB is asked twice: with its ledger of keys, and with one that forgets every key as soon as the server has it, so
-that repeats, conflicts and reads are decided by the server alone.
+that repeats, conflicts and reads are decided by the server alone (see conftest.py).
 """
 
 from __future__ import annotations
@@ -9,71 +9,18 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-import uuid
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from influxdb_client import InfluxDBClient
 from reading_builders import NOON, a_reading, after
-from servers.influxdb import Influx, influxdb
+from reading_stores import Opener, everything, settle
 
 from twin.errors import InputError, NaiveDatetimeError, UnavailableError
 from twin.ports import AppendResult, ReadingStore
 from twin.readings import Quality, Reading
-from twin.storage.influx_readings import InfluxReadings
-from twin.storage.sqlite_readings import SqliteReadings
-
-Opener = Callable[[], ReadingStore]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
-    with influxdb(tmp_path_factory.mktemp("influx")) as influx:
-        yield influx
-
-
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("influx", marks=pytest.mark.needs_influxdb),
-        pytest.param("influx without ledger", marks=pytest.mark.needs_influxdb),
-    ]
-)
-def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    """Opens the same store again and again."""
-    if request.param == "sqlite":
-        return lambda: SqliteReadings(tmp_path / "readings.db")
-    influx: Influx = request.getfixturevalue("server")
-    bucket = uuid.uuid4().hex
-    with InfluxDBClient(influx.url, influx.token, org=influx.org) as client:
-        client.buckets_api().create_bucket(bucket_name=bucket)
-    max_ledger = 2_000_000 if request.param == "influx" else 0
-    return lambda: InfluxReadings(
-        influx.url, influx.token, influx.org, bucket, tmp_path / "spool.db", max_ledger=max_ledger
-    )
-
-
-@pytest.fixture
-def store(opener: Opener) -> Iterator[ReadingStore]:
-    store = opener()
-    yield store
-    store.close()
-
-
-def settle(store: ReadingStore) -> None:
-    """Let everything arrive where it is kept."""
-    if isinstance(store, InfluxReadings):
-        store.flush(30)
-
-
-def everything(store: ReadingStore, sensor_id: str = "pressure-1") -> list[Reading]:
-    return store.between(sensor_id, NOON - timedelta(days=3650), NOON + timedelta(days=3650))
-
 
 EXACT = {
     "microseconds": a_reading(at_s=0.000001),

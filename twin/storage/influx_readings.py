@@ -20,16 +20,19 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from twin.errors import UnavailableError
 from twin.ports import AppendResult, RefusedReading, StoreStats
 from twin.readings import Reading
+from twin.rollups import Every, Rollup
 from twin.storage import readings_table as table
 from twin.storage.influx_forwarder import Forwarder
 from twin.storage.influx_lines import FIRST_MOMENT
 from twin.storage.influx_server import InfluxServer
 from twin.storage.readings_rows import FIRST_US, from_microseconds, is_storable, to_microseconds
+from twin.storage.rollup_sums import LENGTHS_US, as_rollups, summed_up, windows_within
 from twin.storage.spool import Spool
 
 _POLL_S = 0.02
@@ -151,6 +154,23 @@ class InfluxReadings:
                 here.update(self._newest_trusted(sensor_id, reading.observed_at, known_at))
         newest = {reading.sensor_id: reading for reading in _merged(there.values(), here.values())}
         return {sensor_id: newest[sensor_id] for sensor_id in wanted if sensor_id in newest}
+
+    def rollups(
+        self, sensor_ids: Sequence[str], start: datetime, end: datetime, every: Every
+    ) -> dict[str, list[Rollup]]:
+        """Return the windows with start <= beginning < end, from the readings; see `ReadingStore.rollups`.
+
+        Raises:
+            UnavailableError: If the server is away.
+        """
+        first, last = windows_within(start, end, every)
+        moment = cache(from_microseconds)
+        found: dict[str, list[Rollup]] = {}
+        for sensor_id in sensor_ids:
+            readings = self.between(sensor_id, moment(first), moment(last)) if first < last else []
+            rows = [(to_microseconds(r.observed_at), r.value, r.is_trusted) for r in readings]
+            found[sensor_id] = as_rollups(summed_up(rows, LENGTHS_US[every]), moment)
+        return found
 
     def stats(self) -> StoreStats:
         """Return how many readings are kept, wait and are quarantined; does not ask the server."""

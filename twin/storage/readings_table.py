@@ -6,7 +6,7 @@ transaction that the caller holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -47,14 +47,20 @@ UNTRUSTED = f"quality NOT IN ({_TRUSTED_CODES})"
 """The SQL condition of rows that models and KPIs must not use."""
 
 Row = tuple[Any, ...]
+Touch = Callable[[Session, Sequence[tuple[int, int]]], None]
 
 
-def insert(session: Session, readings: Sequence[Reading]) -> AppendResult:
-    """Insert what is new; tell exact repeats from conflicts by what the table holds afterwards. The first wins."""
+def insert(session: Session, readings: Sequence[Reading], *, touch: Touch | None = None) -> AppendResult:
+    """Insert what is new; tell exact repeats from conflicts by what the table holds afterwards. The first wins.
+
+    `touch` is told the (series, time) of the rows if anything was stored.
+    """
     if not readings:
         return AppendResult(0, 0)
     rows = _rows(session, readings)
     stored = session.connection.executemany(_INSERT, rows).rowcount
+    if stored and touch is not None:
+        touch(session, [row[:2] for row in rows])
     if stored == len(rows):
         return AppendResult(stored, 0)
     conflicts = tuple(
@@ -63,14 +69,34 @@ def insert(session: Session, readings: Sequence[Reading]) -> AppendResult:
     return AppendResult(stored, len(rows) - stored - len(conflicts), conflicts)
 
 
-def requalify(session: Session, readings: Sequence[Reading]) -> int:
+def requalify(session: Session, readings: Sequence[Reading], *, touch: Touch | None = None) -> int:
     """Give rows with the keys of `readings` their value, quality and reasons; return how many changed."""
     rows = []
     for reading in by_key(readings).values():
         series = series_of(session, reading.sensor_id)
         if series is not None:
             rows.append((*verdict_of(session, reading), series, to_microseconds(reading.observed_at)))
-    return session.connection.executemany(_REQUALIFY, rows).rowcount if rows else 0
+    changed = session.connection.executemany(_REQUALIFY, rows).rowcount if rows else 0
+    if changed and touch is not None:
+        touch(session, [row[3:] for row in rows])
+    return changed
+
+
+def figures(session: Session, series: int, start: int, end: int) -> list[tuple[int, float, int]]:
+    """Return (time, value, whether it is trusted) of a series' rows with start <= time < end, in order of time."""
+    question = f"""
+        SELECT time, value, quality IN ({_TRUSTED_CODES}) FROM reading
+        WHERE series = ? AND time >= ? AND time < ? ORDER BY time
+    """
+    return session.connection.execute(question, (series, start, end)).fetchall()
+
+
+def first_time(session: Session, series: int, start: int) -> int | None:
+    """Return the time of the first row of a series from `start` on."""
+    (time,) = session.connection.execute(
+        "SELECT min(time) FROM reading WHERE series = ? AND time >= ?", (series, start)
+    ).fetchone()
+    return None if time is None else int(time)
 
 
 def by_key(readings: Iterable[Reading]) -> dict[tuple[str, datetime], Reading]:
