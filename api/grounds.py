@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from api.services import Services
 from twin.forecasts import DrainageForecast, Run, Rung, RunStatus, SupplyForecast
 from twin.readings import Sensor
+from twin.staleness import stale_since, without
 from twin.units import Quantity
 
 WEATHER_MAX_AGE = timedelta(hours=24)
@@ -48,6 +49,7 @@ def _is_measured(services: Services) -> bool:
 
 def _one_speaks(ids: Sequence[str], sensors: Mapping[str, Sensor], services: Services, now: datetime) -> bool:
     newest = services.readings.latest(ids, at=now, known_at=now)
+    newest = without(newest, stale_since(services.registry.stale_marks(), newest, now=now))
     return any(not sensors[sensor_id].is_silent(reading.observed_at, now=now) for sensor_id, reading in newest.items())
 
 

@@ -34,6 +34,7 @@ from twin.ports import (
 )
 from twin.rain import covered_until, interval_of, is_rain, observed_rain, rain_gauges
 from twin.readings import Reading, Sensor
+from twin.staleness import stale_since, without
 from twin.units import Quantity
 
 _LOG = logging.getLogger(__name__)
@@ -118,7 +119,9 @@ class Cycle:
         """
         now = self._clock.now()
         sensors = self._registry.sensors()
-        latest = self._readings.latest(list(sensors), at=now, known_at=now)
+        marks = self._registry.stale_marks()
+        trusted = self._readings.latest(list(sensors), at=now, known_at=now)
+        latest = without(trusted, stale_since(marks, trusted, now=now))
         runs = [
             run
             for run in (
@@ -128,7 +131,7 @@ class Cycle:
             if run is not None
         ]
         runs = [self._keep(run) for run in runs]
-        changed = self._judge(now, sensors, runs)
+        changed = self._judge(now, sensors, marks, runs)
         outcome = CycleOutcome(now, tuple(runs), tuple(changed), self._tell(changed))
         self._registry.beat(_beat(outcome))
         return outcome
@@ -282,7 +285,9 @@ class Cycle:
 
     # --------------------------------------------------------------------------------------------- judgement
 
-    def _judge(self, now: datetime, sensors: Mapping[str, Sensor], runs: Sequence[Run]) -> list[Incident]:
+    def _judge(
+        self, now: datetime, sensors: Mapping[str, Sensor], marks: Mapping[str, datetime], runs: Sequence[Run]
+    ) -> list[Incident]:
         customers = self._registry.customers()
         findings: list[Finding] = []
         judged: set[IncidentKind] = set()
@@ -303,6 +308,7 @@ class Cycle:
             known_since=self._known_since,
             customers=customers,
             service_pressure_m=self._rules.required_pressure_m,
+            stale=stale_since(marks, newest_of_any_quality, now=now),
         )
         judged |= SENSOR_KINDS
         changed = self._detector.judge(findings, self._registry.open_incidents(), frozenset(judged), customers, now=now)

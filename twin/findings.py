@@ -285,16 +285,23 @@ def findings_from_sensors(
     customers: Iterable[Customer] = (),
     service_pressure_m: float = 10.0,
     pressure_clear_margin_m: float = 1.0,
+    stale: Mapping[str, datetime] | None = None,
 ) -> list[Finding]:
     """Return sensors that fell silent, and measured pressures below the service pressure where customers live.
 
     `latest_any` holds each sensor's newest reading of any quality. A sensor is silent when nothing was observed for
     three of its intervals; one that was never heard, or not since this process began at `known_since`, is judged
-    from then on, and until then an open incident about it is held. A pressure counts when its newest reading is
+    from then on, and until then an open incident about it is held. One that is `stale` (its sender said that it is
+    gone) is silent at once. A pressure counts when its newest reading is
     trusted; while it is not (or the sensor is silent) the pressure is unknown, which opens and closes nothing.
     """
+    stale = stale or {}
     silent = {sensor_id for sensor_id, sensor in sensors.items() if _is_silent(sensor, latest_any, now)}
-    findings = [_silence(sensors[sensor_id], latest_any, now, known_since) for sensor_id in sorted(silent)]
+    silent |= sensors.keys() & stale.keys()
+    findings = [
+        _silence(sensors[sensor_id], latest_any.get(sensor_id), now, known_since, stale.get(sensor_id))
+        for sensor_id in sorted(silent)
+    ]
     supplied = {customer.node_id for customer in customers}
     for sensor_id, sensor in sorted(sensors.items()):
         at_customers = sensor.element_type is ElementType.NODE and sensor.element_id in supplied
@@ -312,18 +319,22 @@ def _is_silent(sensor: Sensor, latest_any: Mapping[str, Reading], now: datetime)
     return reading is None or sensor.is_silent(reading.observed_at, now=now)
 
 
-def _silence(sensor: Sensor, latest_any: Mapping[str, Reading], now: datetime, known_since: datetime) -> Finding:
-    reading = latest_any.get(sensor.sensor_id)
+def _silence(
+    sensor: Sensor, reading: Reading | None, now: datetime, known_since: datetime, gone_since: datetime | None
+) -> Finding:
     last = "never heard" if reading is None else f"last reading {reading.observed_at:%Y-%m-%d %H:%M} UTC"
+    why = f"expected every {sensor.expected_every_s:g} s"
+    if gone_since is not None:
+        why = f"its sender said at {gone_since:%Y-%m-%d %H:%M} UTC that it is gone"
     return Finding(
         kind=IncidentKind.SENSOR_SILENT,
         cause_key=f"sensor:{sensor.sensor_id}",
-        cause=f"sensor {sensor.sensor_id} is silent: {last}, expected every {sensor.expected_every_s:g} s",
+        cause=f"sensor {sensor.sensor_id} is silent: {last}, {why}",
         severity=Severity.MINOR,
         confidence=1.0,
         starts_at=known_since if reading is None else reading.observed_at,
         sensor_ids=(sensor.sensor_id,),
-        unknown=not sensor.is_silent(known_since, now=now),
+        unknown=gone_since is None and not sensor.is_silent(known_since, now=now),
     )
 
 

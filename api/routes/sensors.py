@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from twin.clock import format_time, parse_time
 from twin.errors import InputError, NotFoundError
 from twin.ports import ReadingStore
 from twin.readings import Quality, Reading, Sensor
+from twin.staleness import stale_since
 
 router = APIRouter(tags=["sensors"])
 
@@ -30,15 +32,18 @@ SCAN_LIMIT = 20_000
 @router.get("/sensors")
 def list_sensors(request: Request, _: Viewer, limit: Limit = 100, cursor: Cursor = None) -> PageOut[SensorOut]:
     """List the sensors in order of id."""
-    sensors = list(services_of(request).registry.sensors().values())
+    services = services_of(request)
+    sensors = list(services.registry.sensors().values())
     page = page_by_key(sensors, lambda sensor: sensor.sensor_id, of="sensors", limit=limit, cursor=cursor)
-    return page_out(page, SensorOut.model_validate)
+    gone = _stale(services, [sensor.sensor_id for sensor in page.items])
+    return page_out(page, lambda sensor: _told(sensor, gone))
 
 
 @router.get("/sensors/{sensor_id}")
 def get_sensor(request: Request, _: Viewer, sensor_id: Id) -> SensorOut:
     """Tell about one sensor."""
-    return SensorOut.model_validate(_sensor(services_of(request), sensor_id))
+    services = services_of(request)
+    return _told(_sensor(services, sensor_id), _stale(services, [sensor_id]))
 
 
 @router.get("/sensors/{sensor_id}/readings")
@@ -70,6 +75,19 @@ def list_readings(
         items=[ReadingOut.model_validate(reading) for reading in readings],
         next_cursor=make_cursor(of, format_time(next_at)) if next_at else None,
     )
+
+
+def _told(sensor: Sensor, gone: Mapping[str, datetime]) -> SensorOut:
+    return SensorOut.model_validate(sensor).model_copy(update={"stale_since": gone.get(sensor.sensor_id)})
+
+
+def _stale(services: Services, sensor_ids: Sequence[str]) -> Mapping[str, datetime]:
+    """Return since when those of the sensors are stale that are."""
+    marks = services.registry.stale_marks()
+    marked = {sensor_id: marks[sensor_id] for sensor_id in sensor_ids if sensor_id in marks}
+    now = services.clock.now()
+    newest = services.readings.latest(list(marked), at=now, trusted_only=False) if marked else {}
+    return stale_since(marked, newest, now=now)
 
 
 def _sensor(services: Services, sensor_id: str) -> Sensor:

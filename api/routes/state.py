@@ -14,6 +14,7 @@ from api.schemas.state import ModelStateOut, SensorStateOut, StateOut
 from api.services import Services
 from twin.forecasts import RunKind
 from twin.readings import Reading, Sensor
+from twin.staleness import stale_since
 
 router = APIRouter(tags=["state"])
 
@@ -26,17 +27,23 @@ def state(request: Request, _: Viewer, limit: Limit = 1000, cursor: Cursor = Non
     sensors = list(services.registry.sensors().values())
     page = page_by_key(sensors, lambda sensor: sensor.sensor_id, of="state", limit=limit, cursor=cursor)
     newest = services.readings.latest([sensor.sensor_id for sensor in page.items], at=now)
-    items = [_sensor_state(sensor, newest.get(sensor.sensor_id), now) for sensor in page.items]
+    gone = stale_since(services.registry.stale_marks(), newest, now=now)
+    items = [
+        _sensor_state(sensor, newest.get(sensor.sensor_id), now, gone.get(sensor.sensor_id)) for sensor in page.items
+    ]
     return StateOut(at=now, items=items, next_cursor=page.next_cursor, supply=_supply_state(services, now))
 
 
-def _sensor_state(sensor: Sensor, reading: Reading | None, now: datetime) -> SensorStateOut:
+def _sensor_state(
+    sensor: Sensor, reading: Reading | None, now: datetime, gone_since: datetime | None
+) -> SensorStateOut:
     return SensorStateOut(
         sensor_id=sensor.sensor_id,
         quantity=sensor.quantity,
         district=sensor.district,
         reading=ReadingOut.model_validate(reading) if reading else None,
         age_s=(now - reading.observed_at).total_seconds() if reading else None,
+        stale_since=gone_since,
     )
 
 

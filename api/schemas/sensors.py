@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from api.schemas.base import Out, example
 from twin.readings import ElementType, Kind
 from twin.units import Quantity
 
 
 class SensorOut(Out):
-    """A device that measures one quantity; `low` and `high` are its plausible limits in SI."""
+    """A device that measures one quantity; `low` and `high` are its plausible limits in SI.
+
+    `stale_since` says since when its last value is void because its sender said that it is gone; null while it lives.
+    """
 
     model_config = example(
         {
@@ -30,6 +35,7 @@ class SensorOut(Out):
             "overflow_m": None,
             "gateway_id": "G1",
             "connection_id": "",
+            "stale_since": None,
         }
     )
 
@@ -51,3 +57,4 @@ class SensorOut(Out):
     overflow_m: float | None
     gateway_id: str
     connection_id: str
+    stale_since: datetime | None = None

@@ -10,13 +10,17 @@ from twin.units import Quantity
 
 
 class SensorStateOut(Out):
-    """A sensor's newest trusted value; null where there is none yet."""
+    """A sensor's newest trusted value; null where there is none yet.
+
+    `stale_since` says since when the value is void because its sender said that it is gone.
+    """
 
     sensor_id: str
     quantity: Quantity
     district: str
     reading: ReadingOut | None
     age_s: float | None
+    stale_since: datetime | None = None
 
 
 class ModelStateOut(Out):
@@ -51,6 +55,7 @@ class StateOut(Out):
                         "raw_unit": "bar",
                     },
                     "age_s": 300.0,
+                    "stale_since": None,
                 }
             ],
             "next_cursor": None,

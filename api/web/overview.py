@@ -12,6 +12,7 @@ from twin.incidents import Incident
 from twin.notices import Notice, NoticeState
 from twin.ports import Beat
 from twin.readings import Quality
+from twin.staleness import stale_since
 
 LISTED = 20
 
@@ -91,6 +92,7 @@ def _model(kind: RunKind, services: Services, now: datetime) -> ModelLine:
 def _sensors(services: Services, now: datetime) -> tuple[list[SensorLine], list[SensorLine], int]:
     sensors = services.registry.sensors()
     newest = services.readings.latest(list(sensors), at=now, trusted_only=False)
+    gone = stale_since(services.registry.stale_marks(), newest, now=now)
     silent: list[SensorLine] = []
     bad: list[SensorLine] = []
     for sensor in sensors.values():
@@ -99,6 +101,8 @@ def _sensors(services: Services, now: datetime) -> tuple[list[SensorLine], list[
         facts = (sensor.sensor_id, sensor.quantity.value, sensor.district)
         if reading is None or sensor.is_silent(reading.observed_at, now=now):
             silent.append(SensorLine(*facts, "never heard" if reading is None else "silent", age_s))
+        elif sensor.sensor_id in gone:
+            silent.append(SensorLine(*facts, "stale: its sender said that it is gone", age_s))
         elif reading.quality in (Quality.BAD, Quality.SUSPECT):
             bad.append(SensorLine(*facts, f"{reading.quality}: {', '.join(reading.reasons) or 'no reason'}", age_s))
     return silent, bad, len(sensors)
