@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -56,14 +55,6 @@ class Place:
     since_s: float
 
 
-@dataclass(slots=True)
-class _Memory:
-    """The newest reading of a sensor, and when it was last said to have begun to count anew."""
-
-    newest: Reading | None
-    restart_noted_at: datetime | None = None
-
-
 class GapWatch:
     """An `Observer`. Its memory holds at most `most_sensors` sensors, the longest unheard goes first.
 
@@ -84,7 +75,9 @@ class GapWatch:
         self._shared = shared
         self._most_sensors = most_sensors
         self._seconds = seconds
-        self._memory: OrderedDict[str, _Memory] = OrderedDict()
+        self._newest: dict[str, Reading] = {}
+        self._unmet: set[str] = set()  # heard, but the reading before their first one is not known
+        self._restart_noted_at: dict[str, datetime] = {}
         self._wait_s = SHARED_SETTLED_AFTER_S if shared else SETTLED_AFTER_S
         self._places: dict[tuple[str, date, float], Place] = {}
         self._lock = threading.Lock()
@@ -92,12 +85,22 @@ class GapWatch:
     def observe(self, readings: Sequence[Reading], gateways: Sequence[str]) -> Notes:
         """Return the gaps and restarts that these readings show; never raises because the store is away."""
         notes = Notes()
-        self._meet_new_ones(readings)
+        newest = self._newest
+        unknown = {reading.sensor_id for reading in readings if reading.sensor_id not in newest} - self._unmet
+        if unknown:
+            self._meet(unknown)
         for reading, gateway in zip(readings, gateways, strict=True):
+            before = newest.get(reading.sensor_id)
+            if before is not None and not reading.reasons and reading.observed_at > before.observed_at:
+                seq, seq_before = reading.seq, before.seq
+                if seq is not None and seq_before is not None and seq == seq_before + 1:  # as nearly always
+                    newest[reading.sensor_id] = reading
+                    continue
             if is_counted(reading):
-                self._see(reading, gateway, notes)
-        while len(self._memory) > self._most_sensors:
-            self._memory.popitem(last=False)
+                self._see(reading, before, gateway, notes)
+        self._unmet.update(sensor_id for sensor_id in unknown if sensor_id not in newest)
+        if len(newest) + len(self._unmet) > self._most_sensors:
+            self._forget_some()
         return notes
 
     def take_due(self) -> list[Place]:
@@ -117,25 +120,20 @@ class GapWatch:
         """Return since when the place was put down."""
         return self._seconds() - place.since_s
 
-    def _see(self, reading: Reading, gateway: str, notes: Notes) -> None:
-        memory = self._memory.get(reading.sensor_id)
-        if memory is None:  # it could not be looked up: the store was away
-            self._memory[reading.sensor_id] = _Memory(reading)
-            self._look_again(reading, gateway)
-            return
-        before = memory.newest
-        if before is not None and reading.observed_at <= before.observed_at:
-            if reading.observed_at < before.observed_at:
+    def _see(self, reading: Reading, before: Reading | None, gateway: str, notes: Notes) -> None:
+        sensor_id = reading.sensor_id
+        if before is None:
+            self._newest[sensor_id] = reading
+            if self._shared or sensor_id in self._unmet:
+                self._unmet.discard(sensor_id)
                 self._look_again(reading, gateway)
-            return
-        memory.newest = reading
-        self._memory.move_to_end(reading.sensor_id)
-        if before is not None:
-            self._compare(before, reading, gateway, memory, notes)
-        elif self._shared:
+        elif reading.observed_at > before.observed_at:
+            self._newest[sensor_id] = reading
+            self._compare(before, reading, gateway, notes)
+        elif reading.observed_at < before.observed_at:
             self._look_again(reading, gateway)
 
-    def _compare(self, before: Reading, reading: Reading, gateway: str, memory: _Memory, notes: Notes) -> None:
+    def _compare(self, before: Reading, reading: Reading, gateway: str, notes: Notes) -> None:
         sensor = self._sensors.get(reading.sensor_id)
         if sensor is None:
             self._look_again(reading, gateway)
@@ -146,28 +144,43 @@ class GapWatch:
             self._look_again(reading, gateway)
         elif gap is not None:
             notes.gaps.append(gap)
-        noted = memory.restart_noted_at
-        if not self._shared and is_restart(before, reading) and (noted is None or now - noted > EPISODE):
-            memory.restart_noted_at = now
+        if not self._shared and is_restart(before, reading):
+            self._note_restart(before, reading, notes)
+
+    def _note_restart(self, before: Reading, reading: Reading, notes: Notes) -> None:
+        """Note it once an episode: a device that counts badly must not fill the log."""
+        now, noted_at = reading.available_at, self._restart_noted_at.get(reading.sensor_id)
+        if noted_at is None or now - noted_at > EPISODE:
+            self._restart_noted_at[reading.sensor_id] = now
             detail = f"began to count anew: seq {reading.seq} after {before.seq}"
             notes.events.append(event(EventKind.DEVICE_STATUS, reading.sensor_id, now, detail))
 
-    def _meet_new_ones(self, readings: Sequence[Reading]) -> None:
-        """Remember the newest stored reading of sensors that are heard for the first time."""
-        first = {r.sensor_id for r in readings if r.sensor_id not in self._memory and is_counted(r)}
-        if not first:
-            return
+    def _meet(self, sensor_ids: set[str]) -> None:
+        """Remember the newest stored reading of sensors that are heard for the first time.
+
+        Where the store is away, or the newest one is from the future of its time, the place around their first reading
+        is looked at later.
+        """
         try:
-            newest = self._store.latest(sorted(first), at=END_OF_TIME, trusted_only=False)
+            found = self._store.latest(sorted(sensor_ids), at=END_OF_TIME, trusted_only=False)
         except UnavailableError:
+            self._unmet |= sensor_ids
             return
-        for sensor_id in first:
-            known = newest.get(sensor_id)
-            if known is not None and not is_counted(known):
-                continue  # it is from the future of its time: the place around the reading is looked at instead
-            self._memory[sensor_id] = _Memory(known)
-            if self._shared and known is not None:
-                self._look_again(known, "", back=SHARED_LOOK_BACK)
+        for sensor_id, reading in found.items():
+            if not is_counted(reading):
+                self._unmet.add(sensor_id)
+                continue
+            self._newest[sensor_id] = reading
+            if self._shared:
+                self._look_again(reading, "", back=SHARED_LOOK_BACK)
+
+    def _forget_some(self) -> None:
+        """Forget those of whom no reading could be counted, and the longest unheard tenth."""
+        self._unmet.clear()
+        by_age = sorted(self._newest.values(), key=lambda reading: reading.available_at)
+        for reading in by_age[: max(0, len(by_age) - self._most_sensors * 9 // 10)]:
+            del self._newest[reading.sensor_id]
+            self._restart_noted_at.pop(reading.sensor_id, None)
 
     def _look_again(self, reading: Reading, gateway: str, *, back: timedelta = timedelta(0)) -> None:
         at = reading.observed_at

@@ -356,7 +356,28 @@ def test_what_the_broker_did_not_take_is_asked_again() -> None:
 
 def test_the_memory_holds_so_many_sensors_and_no_more() -> None:
     store = MemoryReadings()
-    watch = GapWatch(store, {}, most_sensors=3)
-    for number in range(10):
-        watch.observe([replace(a_reading(number), sensor_id=f"S-{number}")], ["g1"])
-    assert len(watch._memory) == 3
+    watch = GapWatch(store, {}, most_sensors=10)
+    for number in range(35):
+        heard_at = NOW + timedelta(seconds=number)
+        watch.observe([replace(a_reading(number), sensor_id=f"S-{number}", available_at=heard_at)], ["g1"])
+    assert len(watch._newest) <= 10
+    assert "S-34" in watch._newest
+
+
+def test_a_sensor_that_only_speaks_from_the_future_is_looked_up_once() -> None:
+    desk = Desk()
+    asked = 0
+    looked_up = desk.store.latest
+
+    def counted(*sensor_ids: object, **at: object) -> dict[str, Reading]:
+        nonlocal asked
+        asked += 1
+        return looked_up(*sensor_ids, **at)  # type: ignore[arg-type]
+
+    desk.store.latest = counted  # type: ignore[method-assign, assignment]
+    for number in range(5):
+        desk.take_in([a_reading(2000 + number, reasons=(Reason.EARLY,))])
+    assert asked == 1
+    desk.take_in([a_reading(0), a_reading(3)])
+    desk.settle()
+    assert slots_within(desk.waiting()) == {1, 2}
