@@ -122,7 +122,7 @@ def kill_ingester_and_restart_broker(drill: Drill) -> None:
 def delay_network(drill: Drill) -> None:
     drill.await_strikes()
     drill.stand.network.delay(drill.draw.uniform(0.05, 0.15))
-    drill.pause(1.5, 2.0)
+    drill.pause(1.0, 1.5)
     drill.stand.network.heal()
 
 
@@ -144,7 +144,7 @@ def half_open_network(drill: Drill) -> None:
 def part_network(drill: Drill) -> None:
     drill.await_strikes()
     drill.stand.network.part()
-    drill.pause(2.0, 3.0)
+    drill.pause(2.0, 2.5)
     drill.stand.network.heal()
 
 
@@ -158,7 +158,7 @@ def disturb_influx(way: Way, *, share: float = 1.0) -> Callable[[Drill], None]:
         assert drill.stand.way is not None
         drill.await_strikes()
         drill.stand.way.become(way, share=share)
-        drill.pause(1.5, 2.5)
+        drill.pause(1.0, 2.0)
         drill.stand.await_(f"the way being {way}", lambda: drill.stand.way is not None and drill.stand.way.met[way] > 0)
         drill.stand.way.become(Way.GOOD)
 
@@ -219,7 +219,7 @@ def jump_clock(drill: Drill) -> None:
     jumps = [3600.0, -7200.0, 86_400.0, -3.0, 0.0]
     for offset_s in jumps:
         drill.stand.set_clock_wrong_by(offset_s)
-        drill.pause(0.3, 0.5)
+        drill.pause(0.2, 0.4)
 
 
 # ------------------------------------------------------------------------------------------------------ senders

@@ -16,19 +16,16 @@ from servers.influxdb import Influx, influxdb
 pytestmark = [pytest.mark.needs_mosquitto, pytest.mark.timeout(180)]
 
 SEED = 1
-SHORT = Scale(messages=2500, kills=2, restarts=2)
+SHORT = Scale(messages=1500, kills=2, restarts=2)
 
 
 @pytest.fixture(scope="module")
 def outcomes(request: pytest.FixtureRequest) -> Iterator[list[Outcome]]:
     found: list[Outcome] = []
     yield found
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    if terminal is not None and found:
-        terminal.write_line("")
-        terminal.write_line(f"faults with seed {SEED}")
-        for line in table(found).splitlines():
-            terminal.write_line(line)
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print(f"\n\nfaults with seed {SEED}\n{table(found)}\n")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import sqlite3
@@ -12,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import pytest
 from running_service import children_of, environment, is_alive, service
 from servers.mosquitto import mosquitto
 from servers.process import free_port, wait_until
+from servers.small_disk import MountRefusedError, fill, small_disk
 
 from ingest.decoders.native import single_topic
 from ingest.publisher import Publisher
@@ -100,52 +100,6 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(tmp_path: Path) -> Non
         assert twin.end() == 0
 
 
-@pytest.mark.needs_mosquitto
-def test_an_ingest_role_that_is_killed_in_a_flow_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    data, count, kills = tmp_path / "data", 12_000, 2
-    _prepare(data)
-    (tmp_path / "broker").mkdir()
-    acknowledged: list[int] = []
-    with mosquitto(tmp_path / "broker") as (port, _):
-        url = f"mqtt://127.0.0.1:{port}"
-
-        def publish() -> None:
-            with Publisher(url, timeout_s=90) as gateway:
-                acknowledged.append(gateway.publish_all(_a_flow(count)))
-
-        publishing = threading.Thread(target=publish)
-        for turn in range(kills + 1):
-            with service(data, "serve", "--role", "ingest", "--mqtt-url", url, name=f"ingest-{turn}") as twin:
-                twin.wait_for("h2twin is running")
-                if turn == 0:
-                    wait_until(lambda: _is_connected(data), what="the subscription")
-                    publishing.start()
-                goal = (turn + 1) * count // (kills + 3) if turn < kills else count
-                wait_until(lambda goal=goal: _rows(data) >= goal, within_s=90, what=f"{goal} rows")
-                if turn < kills:
-                    twin.process.kill()
-                    twin.process.wait()
-                    assert _rows(data) < count, "the kill came too late to prove anything"
-        publishing.join(90)
-    assert acknowledged == [count]
-    store = SqliteReadings(data / "readings.db")
-    kept = [r for n in range(5) for r in store.between(f"P{n}", START, START + timedelta(days=1))]
-    store.close()
-    assert sorted(r.value for r in kept) == pytest.approx([20 + n / 1e6 for n in range(count)], abs=1e-9)
-    registry = open_registry(f"sqlite:///{data / 'registry.db'}")
-    assert registry.count_dead_letters() == 0
-    registry.close()
-
-
-def _is_connected(folder: Path) -> bool:
-    registry = open_registry(f"sqlite:///{folder / 'registry.db'}")
-    try:
-        beat = registry.beats().get("ingest")
-        return beat is not None and beat.ok
-    finally:
-        registry.close()
-
-
 @pytest.mark.parametrize("which", ["broker", "api"])
 def test_a_taken_port_is_a_configuration_error_that_names_it(tmp_path: Path, which: str) -> None:
     with socket.socket() as taken:
@@ -166,22 +120,20 @@ def test_a_taken_port_is_a_configuration_error_that_names_it(tmp_path: Path, whi
 # ----------------------------------------------------------------------------------------------------- disk
 
 
-@contextmanager
-def _a_small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a small disk can only be mounted as root")
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB."""
     try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+        with small_disk(tmp_path / "disk", megabytes=24) as folder:
+            yield folder
+    except MountRefusedError as error:
+        pytest.skip(str(error))
 
 
 @pytest.mark.needs_mosquitto
-def test_a_full_disk_pauses_everything_and_the_backlog_arrives_when_there_is_room(tmp_path: Path) -> None:
+def test_a_full_disk_pauses_everything_and_the_backlog_arrives_when_there_is_room(tmp_path: Path, disk: Path) -> None:
     (tmp_path / "broker").mkdir()
-    with _a_small_disk(tmp_path / "disk", 24) as disk, mosquitto(tmp_path / "broker") as (port, _):
+    with mosquitto(tmp_path / "broker") as (port, _):
         data, url = disk / "data", f"mqtt://127.0.0.1:{port}"
         _prepare(data)
         with service(data, "serve", "--port", "0", "--mqtt-url", url, log=tmp_path / "service.log") as twin:
@@ -190,8 +142,7 @@ def test_a_full_disk_pauses_everything_and_the_backlog_arrives_when_there_is_roo
             with Publisher(url) as gateway:
                 assert gateway.publish_all(_a_flow(500)) == 500
             wait_until(lambda: _rows(data) == 500, what="the first readings")
-            ballast = disk / "ballast"
-            _fill(ballast, disk)
+            ballast = fill(disk)
             with Publisher(url) as gateway:
                 assert gateway.publish_all(_a_flow(20_000, first=500)) == 20_000, "the broker takes them"
             wait_until(lambda: not twin.check("readings")["ok"], within_s=60, what="the red light")
@@ -204,13 +155,6 @@ def test_a_full_disk_pauses_everything_and_the_backlog_arrives_when_there_is_roo
             wait_until(lambda: twin.get("/readyz")[0] == 200, within_s=60, what="readiness")
             assert twin.end() == 0
         assert "Traceback" not in twin.said
-
-
-def _fill(ballast: Path, disk: Path) -> None:
-    with ballast.open("wb") as file:
-        while (free := shutil.disk_usage(disk).free) > 300_000:
-            file.write(b"0" * min(1_000_000, free - 300_000))
-            file.flush()
 
 
 # ------------------------------------------------------------------------------------------------ the end

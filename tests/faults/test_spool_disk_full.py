@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from reading_builders import NOON, a_reading, after
+from servers.small_disk import MountRefusedError, small_disk
 
 from twin.errors import StorageFullError
 from twin.ports import AppendResult
@@ -19,17 +17,13 @@ from twin.storage.sqlite_readings import SqliteReadings
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 6 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("only root can mount a small disk")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("this machine lets nobody mount a small disk")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    try:
+        with small_disk(tmp_path / "disk", megabytes=6) as folder:
+            yield folder
+    except MountRefusedError as error:
+        pytest.skip(str(error))
 
 
 def batch(number: int) -> list[Reading]:
@@ -46,9 +40,9 @@ def fill(store: SqliteReadings) -> int:
     raise AssertionError("the disk never filled")
 
 
-def test_a_full_disk(small_disk: Path) -> None:
-    store = SqliteReadings(small_disk / "readings.db")
-    (small_disk / "ballast").write_bytes(bytes(3_000_000))
+def test_a_full_disk(disk: Path) -> None:
+    store = SqliteReadings(disk / "readings.db")
+    (disk / "ballast").write_bytes(bytes(3_000_000))
     stored = fill(store)
     assert stored > 5
     assert store.stats().readings == stored * 500
@@ -57,7 +51,7 @@ def test_a_full_disk(small_disk: Path) -> None:
         store.append(batch(stored))
     with pytest.raises(StorageFullError):
         store.check()
-    (small_disk / "ballast").unlink()
+    (disk / "ballast").unlink()
     store.check()
     assert store.append(batch(stored)) == AppendResult(500, 0)
     store.close()
@@ -75,8 +69,8 @@ def test_a_limit_on_the_file(tmp_path: Path) -> None:
     roomier.close()
 
 
-def test_a_full_disk_under_the_spool(small_disk: Path) -> None:
-    spool = Spool(small_disk / "spool.db")
+def test_a_full_disk_under_the_spool(disk: Path) -> None:
+    spool = Spool(disk / "spool.db")
     spool.meet("a bucket", {}, 0)
     stored = 0
     try:
