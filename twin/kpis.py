@@ -14,6 +14,7 @@ Definitions and their sources:
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -278,13 +279,18 @@ def flood_kpis(forecast: DrainageForecast | None, *, probability_threshold: floa
 
 @dataclass(frozen=True, slots=True)
 class DataCounts:
-    """What came of one sensor in a period, in numbers that can be added up."""
+    """What came of one sensor in a period, in numbers that can be added up.
+
+    `heard_intervals` are the expected intervals with a reading whenever it came, `on_time_intervals` those with one
+    that came in time.
+    """
 
     expected: int
     on_time_intervals: int
     received: int
     trusted: int
     timely: int
+    heard_intervals: int = 0
 
     def __add__(self, other: DataCounts) -> DataCounts:
         return DataCounts(
@@ -293,6 +299,7 @@ class DataCounts:
             self.received + other.received,
             self.trusted + other.trusted,
             self.timely + other.timely,
+            self.heard_intervals + other.heard_intervals,
         )
 
 
@@ -311,13 +318,15 @@ def count_data(
     timely = [reading for reading in inside if reading.available_at - reading.observed_at <= allowed]
     first = min((reading.observed_at for reading in inside), default=period.start)
     anchor = period.start + (first - period.start) % every
-    slots = {round((reading.observed_at - anchor) / every) for reading in timely}
+    on_time = {round((reading.observed_at - anchor) / every) for reading in timely}
+    heard = on_time | {round((reading.observed_at - anchor) / every) for reading in inside if len(timely) < len(inside)}
     return DataCounts(
         expected=expected,
-        on_time_intervals=sum(0 <= slot < expected for slot in slots),
+        on_time_intervals=sum(0 <= slot < expected for slot in on_time),
         received=len(inside),
         trusted=sum(reading.is_trusted for reading in inside),
         timely=len(timely),
+        heard_intervals=sum(0 <= slot < expected for slot in heard),
     )
 
 
@@ -378,6 +387,7 @@ def pairs_at_lead_time(
     without one gives no pair.
     """
     trusted = sorted((r for r in readings if r.is_trusted), key=lambda r: r.observed_at)
+    times = [reading.observed_at for reading in trusted]
     reach = timedelta(seconds=sensor.expected_every_s) / 2
     pairs = []
     for forecast in forecasts:
@@ -385,9 +395,9 @@ def pairs_at_lead_time(
         if said is None:
             continue
         moment, value = said
-        near = [r for r in trusted if abs(r.observed_at - moment) <= reach]
-        if near:
-            nearest = min(near, key=lambda r: abs(r.observed_at - moment))
+        after = bisect_left(times, moment)
+        nearest = min(trusted[max(after - 1, 0) : after + 1], key=lambda r: abs(r.observed_at - moment), default=None)
+        if nearest is not None and abs(nearest.observed_at - moment) <= reach:
             pairs.append(Pair(value, nearest.value))
     return pairs
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from twin.customers import Customer
@@ -21,6 +21,7 @@ from twin.network import Network, NetworkKind
 from twin.notices import Notice, NoticeState, NoticeText
 from twin.readings import Reading, Sensor
 from twin.rollups import Every, Rollup
+from twin.trust import TrustDay
 from twin.windows import Window
 
 T = TypeVar("T")
@@ -322,6 +323,18 @@ class WindowLog(Protocol):
         ...
 
 
+class TrustLog(Protocol):
+    """The trust of sensors on closed days; settling windows forgets the days that they touch."""
+
+    def save_trust(self, days: Sequence[TrustDay]) -> None:
+        """Add or replace days by sensor and day, all or none."""
+        ...
+
+    def trust_days(self, first: date, last: date, *, sensor_id: str | None = None) -> list[TrustDay]:
+        """Return the days kept from `first` to `last` (inclusive), by day and sensor."""
+        ...
+
+
 class StaleMarks(Protocol):
     """Sensors whose sender said that it is gone: their last value says nothing of now."""
 
@@ -552,6 +565,7 @@ class Registry(
     GapLedger,
     WindowLog,
     StaleMarks,
+    TrustLog,
     Protocol,
 ):
     """Everything relational, in one database. Use cases ask for the narrow ports above, not for this."""

@@ -22,6 +22,7 @@ from twin.storage.registry.notices import SqlNotices
 from twin.storage.registry.schema import probes
 from twin.storage.registry.sensors import SqlSensors
 from twin.storage.registry.states import SqlStates
+from twin.storage.registry.trust import SqlTrust
 from twin.storage.registry.weather import SqlWeather
 from twin.storage.registry.windows import SqlStaleMarks, SqlWindows
 
@@ -46,6 +47,7 @@ class SqlRegistry(
     SqlGaps,
     SqlWindows,
     SqlStaleMarks,
+    SqlTrust,
 ):
     """Fulfils `twin.ports.Registry`. Safe to share between threads; several processes may open the same database."""
 

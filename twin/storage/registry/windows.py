@@ -10,6 +10,7 @@ from sqlalchemy import delete, insert, select
 from twin.storage.registry.part import Part
 from twin.storage.registry.schema import stale_marks
 from twin.storage.registry.schema import windows as table
+from twin.storage.registry.trust import forget_touched
 from twin.windows import Window, merged
 
 _AT_ONCE = 500
@@ -32,11 +33,12 @@ class SqlWindows(Part):
         return [Window(row.sensor_id, row.start, row.end, row.window_id) for row in rows]
 
     def settle(self, windows: Sequence[Window]) -> None:
-        """Forget windows that have been looked at."""
+        """Forget windows that have been looked at, and with them the trust of the days they touch."""
         ids = [window.window_id for window in windows]
         if not ids:
             return
         with self._database.write() as connection:
+            forget_touched(connection, windows)
             for first in range(0, len(ids), _AT_ONCE):
                 connection.execute(delete(table).where(table.c.window_id.in_(ids[first : first + _AT_ONCE])))
 
