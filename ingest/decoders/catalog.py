@@ -18,7 +18,7 @@ from twin.errors import ConfigError
 DecoderFactory = Callable[[SourceOptions], Decoder]
 
 ENTRY_POINTS = "h2twin.decoders"
-_BUILT_IN: dict[str, DecoderFactory] = {
+BUILT_IN: dict[str, DecoderFactory] = {
     "chirpstack": ChirpStackDecoder,
     "json_path": JsonPathDecoder,
     "senml": SenmlDecoder,
@@ -31,7 +31,7 @@ _BUILT_IN: dict[str, DecoderFactory] = {
 
 def decoder_names() -> tuple[str, ...]:
     """Return the names of all decoders there are, in order."""
-    return tuple(sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))}))
+    return tuple(sorted({*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))}))
 
 
 def decoder_named(name: str) -> DecoderFactory:
@@ -40,8 +40,8 @@ def decoder_named(name: str) -> DecoderFactory:
     Raises:
         ConfigError: If nobody offers it, or two packages do; the message lists what there is.
     """
-    if name in _BUILT_IN:
-        return _BUILT_IN[name]
+    if name in BUILT_IN:
+        return BUILT_IN[name]
     offered = entry_points(group=ENTRY_POINTS)
     found = [point for point in offered if point.name == name]
     if len(found) != 1:

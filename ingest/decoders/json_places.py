@@ -6,6 +6,8 @@ A path is keys joined by dots (`"a.b.0.c"`, numbers count list places); a path t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from twin.errors import ConfigError
 
 ABSENT = object()
@@ -43,3 +45,28 @@ def first_of(path: Path, *documents: object) -> object:
         if found is not ABSENT:
             return found
     return ABSENT
+
+
+def leaves_of(document: object) -> Iterator[tuple[str, object]]:
+    """Return every place in a document where neither an object nor a list stands, with what stands there."""
+    for steps, value in _leaves(document, ()):
+        if steps:
+            yield _text(steps), value
+
+
+def _leaves(document: object, steps: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object]]:
+    if isinstance(document, dict):
+        for key, value in document.items():
+            yield from _leaves(value, (*steps, key))
+    elif isinstance(document, list):
+        for place, value in enumerate(document):
+            yield from _leaves(value, (*steps, str(place)))
+    else:
+        yield steps, document
+
+
+def _text(steps: tuple[str, ...]) -> str:
+    plain = ".".join(steps)
+    if plain and not plain.startswith("/") and not any("." in step for step in steps):
+        return plain
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)

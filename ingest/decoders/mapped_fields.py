@@ -6,13 +6,14 @@ the decoder's own rule counts (a suffix of the field's name, say), and where the
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from ingest.decoders import strict_json
-from ingest.decoders.base import Decoded, RawReading, Refused, SourceOptions, UndecodableError
-from ingest.decoders.json_places import ABSENT, Path
+from ingest.decoders.base import AllNames, Decoded, RawReading, Refused, SourceOptions, UndecodableError
+from ingest.decoders.json_places import ABSENT, Path, leaves_of
 from twin.clock import format_time
 from twin.errors import ConfigError
 
@@ -33,6 +34,8 @@ class MappedFields:
         self, source: SourceOptions, *, decoder: str, unit_of: Callable[[str], str | None] | None = None
     ) -> None:
         units = _units(source.options.get("units", {}), decoder)
+        self._reads_all = isinstance(source.names, AllNames)
+        self._unit_of = unit_of
         self._zero_if_absent = frozenset(source.zero_if_absent)
         self._fields: dict[str, list[_Field]] = {}
         paths: set[str] = set()
@@ -52,7 +55,7 @@ class MappedFields:
 
     def has(self, device: str) -> bool:
         """Whether somebody mapped a field of this device."""
-        return device.casefold() in self._fields
+        return self._reads_all or device.casefold() in self._fields
 
     def read(
         self,
@@ -67,7 +70,8 @@ class MappedFields:
 
         `context` stands beside a refused value in its dead letter.
         """
-        for field in self._fields.get(device.casefold(), ()):
+        fields = self._all_in(device, document) if self._reads_all else self._fields.get(device.casefold(), [])
+        for field in fields:
             value = field.path.of(document)
             if value is ABSENT:
                 if field.path.text not in self._zero_if_absent:
@@ -82,6 +86,16 @@ class MappedFields:
                 decoded.refused.append(Refused(field.name, error.reason, str(error), {**item, **(context or {})}))
                 continue
             decoded.readings.append(RawReading(field.name, observed_at, number, field.unit, None, reasons))
+
+    def _all_in(self, device: str, document: object) -> list[_Field]:
+        """Return a field for every number in the document whose unit is no riddle."""
+        found: list[_Field] = []
+        for text, value in leaves_of(document):
+            with contextlib.suppress(ConfigError, UndecodableError):
+                number_in(value)
+                unit = None if self._unit_of is None else self._unit_of(text)
+                found.append(_Field(f"{device}/{text}", Path(text), unit))
+        return found
 
 
 def number_in(value: object) -> float:

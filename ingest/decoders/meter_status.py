@@ -18,8 +18,8 @@ _ALARM_WORDS = frozenset(
     {
         "ALARM", "ERROR", "PERMANENT", "BLOCKED", "BLOCKAGE", "DRY", "EMPTY", "AIR", "BURST", "BURSTING", "LEAK",
         "LEAKING", "LEAKAGE", "UNDERFLOW", "OVERFLOW", "BACKFLOW", "REVERSE", "REVERSED", "FREEZE", "FREEZING", "FROST",
-        "FRAUD", "TAMPER", "TAMPERED", "MAGNETIC", "MANIPULATION", "REMOVAL", "REMOVED", "SUBMARINE", "BROKEN", "DEFECT",
-        "FAULT", "FAILURE",
+        "FRAUD", "TAMPER", "TAMPERED", "MAGNETIC", "MANIPULATION", "REMOVAL", "REMOVED", "SUBMARINE", "BROKEN",
+        "DEFECT", "FAULT", "FAILURE",
     }
 )  # fmt: skip
 """Parts of a status word (between its underscores) that mean a fault of the meter or the water at it."""
