@@ -18,7 +18,7 @@ The figure of all sensors is the mean of their products, weighted by the reading
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -141,10 +141,21 @@ class Trust:
 
 
 def trust_day(
-    sensor: Sensor, day: date, readings: Sequence[Reading], pairs: Sequence[Pair] = (), *, estimate: str = ""
+    sensor: Sensor,
+    day: date,
+    readings: Sequence[Reading],
+    pairs: Sequence[Pair] = (),
+    *,
+    estimate: str = "",
+    since: datetime | None = None,
 ) -> TrustDay:
-    """Count a sensor's day. `readings` may reach beyond it; `pairs` are the values of `estimate` and as measured."""
+    """Count a sensor's day. `readings` may reach beyond it; `pairs` are the values of `estimate` and as measured.
+
+    Nothing is expected before `since`, when the sensor was heard for the first time.
+    """
     period = period_of(day)
+    if since is not None and since > period.start:
+        period = Period(since, max(period.end, since))
     inside = [reading for reading in readings if period.start <= reading.observed_at < period.end]
     counts = count_data(sensor, inside, period)
     tolerance = TOLERANCES.get(sensor.quantity)
@@ -192,27 +203,37 @@ def overall_trust(days: Iterable[TrustDay]) -> Trust:
 # ------------------------------------------------------------------------------------------------ witnesses
 
 
-def witness_of(sensor: Sensor, sensors: Mapping[str, Sensor]) -> Sensor | None:
-    """Return another sensor that measures the same: either of the two names the other, or they share their place."""
-    if sensor.kind is not Kind.INSTANT or sensor.quantity not in TOLERANCES:
-        return None
-    named = sensors.get(sensor.redundant_with)
-    if named is not None:
-        return named if _measures_the_same(sensor, named) else None
-    others = [other for other in sensors.values() if _measures_the_same(sensor, other)]
-    naming = (other for other in others if other.redundant_with == sensor.sensor_id)
-    beside = (
-        other for other in others if _place(other) == _place(sensor) and sensor.element_type is not ElementType.NONE
-    )
-    return next(naming, None) or next(beside, None)
+def witnesses(sensors: Iterable[Sensor]) -> dict[str, str]:
+    """Return for each sensor that has one another that measures the same.
+
+    It is the one that the sensor names (`redundant_with`), else one that names it, else one of the same quantity at
+    the same place. Only momentary values with a tolerance can be compared.
+    """
+    comparable = {s.sensor_id: s for s in sensors if s.kind is Kind.INSTANT and s.quantity in TOLERANCES}
+    named = {
+        sensor_id: sensor.redundant_with
+        for sensor_id, sensor in comparable.items()
+        if sensor.redundant_with != sensor_id and _is_like(sensor, comparable.get(sensor.redundant_with))
+    }
+    naming = {other: sensor_id for sensor_id, other in named.items()}
+    return _beside(comparable.values()) | naming | named
 
 
-def _measures_the_same(sensor: Sensor, other: Sensor) -> bool:
-    return other.sensor_id != sensor.sensor_id and other.quantity is sensor.quantity and other.kind is Kind.INSTANT
+def _is_like(sensor: Sensor, other: Sensor | None) -> bool:
+    return other is not None and other.quantity is sensor.quantity
 
 
-def _place(sensor: Sensor) -> tuple[ElementType, str]:
-    return (sensor.element_type, sensor.element_id)
+def _beside(sensors: Iterable[Sensor]) -> dict[str, str]:
+    at_place: dict[tuple[ElementType, str, Quantity], list[str]] = defaultdict(list)
+    for sensor in sensors:
+        if sensor.element_type is not ElementType.NONE:
+            at_place[sensor.element_type, sensor.element_id, sensor.quantity].append(sensor.sensor_id)
+    found = {}
+    for together in at_place.values():
+        for one, other in zip(together, together[1:] + together[:1], strict=True):
+            if one != other:
+                found[one] = other
+    return found
 
 
 def pairs_with_witness(sensor: Sensor, readings: Sequence[Reading], witness: Sequence[Reading]) -> list[Pair]:
@@ -224,12 +245,18 @@ def pairs_with_witness(sensor: Sensor, readings: Sequence[Reading], witness: Seq
     for reading in readings:
         if reading.quality is not Quality.GOOD:
             continue
-        after = bisect_left(times, reading.observed_at)
-        near = good[max(after - 1, 0) : after + 1]
-        nearest = min(near, key=lambda other: abs(other.observed_at - reading.observed_at), default=None)
+        nearest = _nearest(good, times, reading.observed_at)
         if nearest is not None and abs(nearest.observed_at - reading.observed_at) <= reach:
             pairs.append(Pair(nearest.value, reading.value))
     return pairs
+
+
+def _nearest(readings: Sequence[Reading], times: Sequence[datetime], moment: datetime) -> Reading | None:
+    after = bisect_left(times, moment)
+    if after < len(times) and times[after] == moment:
+        return readings[after]
+    near = readings[max(after - 1, 0) : after + 1]
+    return min(near, key=lambda other: abs(other.observed_at - moment), default=None)
 
 
 def _share(part: float, whole: float) -> float | None:
