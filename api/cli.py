@@ -11,7 +11,20 @@ from typing import Annotated
 
 import typer
 
-from api.commands import dead, demo, flood, importing, incidents, keys, notices, operate, safekeeping, supply, weather
+from api.commands import (
+    dead,
+    demo,
+    flood,
+    importing,
+    incidents,
+    keys,
+    notices,
+    operate,
+    safekeeping,
+    sniff,
+    supply,
+    weather,
+)
 from twin.errors import TwinError
 
 app = typer.Typer(
@@ -30,6 +43,7 @@ app.command("import")(importing.import_file)
 app.command("doctor")(operate.doctor)
 app.command("alive")(operate.alive)
 app.add_typer(dead.app, name="dead")
+app.add_typer(sniff.app, name="ingest")
 app.add_typer(supply.app, name="supply")
 app.add_typer(flood.app, name="flood")
 app.add_typer(weather.app, name="weather")

@@ -1,0 +1,155 @@
+"""Any JSON: guess which of its places hold values, the time, the sender and a number (the options of `json_path`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ingest.decoders.base import Refusal, UndecodableError
+from ingest.decoders.json_places import ABSENT, Path, leaves_of
+from ingest.decoders.mapped_fields import number_in
+from ingest.decoders.strict_json import load
+from ingest.decoders.times import TimeFormat, read_time
+from ingest.message import Message
+from ingest.sniff.words import unit_in_name
+
+MOST_FIELDS = 200
+_TIME_KEYS = (
+    "observed_at", "observedat", "phenomenontime", "measured_at", "timestamp", "time", "ts", "datetime", "date_time",
+    "date", "t", "created_at", "received_at",
+)  # fmt: skip
+_ID_KEYS = ("deveui", "dev_eui", "device_id", "deviceid", "device", "sensor_id", "sensorid", "meter_id", "meterid",
+            "serial", "serial_number", "sn", "eui", "mac", "uuid", "id", "name")  # fmt: skip
+_SEQ_KEYS = ("seq", "sequence", "seq_no", "seqno", "msg_no", "message_id")
+_EARLIEST_S, _LATEST_S = 946_684_800, 4_102_444_800  # the years 2000 to 2099
+
+
+@dataclass(frozen=True, slots=True)
+class JsonGuess:
+    """Options for `json_path`, and what a person should know of them."""
+
+    options: Mapping[str, object]
+    doubts: tuple[str, ...]
+    needs_level: bool
+    """Whether the sender must be named by the topic, because nothing in the payload does."""
+
+
+def guess(messages: Sequence[Message], *, level: str) -> JsonGuess | None:
+    """Return options that read these messages, or None if they are no JSON objects with numbers.
+
+    `level` is the topic's name for the sender ("" if the topic names none).
+    """
+    documents = [document for message in messages if isinstance(document := _loaded(message), dict)]
+    if 2 * len(documents) < len(messages) or not documents:
+        return None
+    items = _items_of(documents)
+    rows = documents if items is None else [item for document in documents for item in _list_at(document, items)]
+    places = Counter(text for row in rows for text, _ in leaves_of(row))
+    time, time_format, doubts = _time(rows, places)
+    who = None if level else _named(rows, places, _ID_KEYS, str | int)
+    seq = _named(rows, places, _SEQ_KEYS, int)
+    taken = {time, who, seq}
+    fields = [text for text in places if text not in taken and not _is_time(text) and _is_number(rows, text)]
+    if not fields:
+        return None
+    options: dict[str, object] = {"id": who or f"{{{level or 'device'}}}"}
+    if items is not None:
+        options["items"] = items
+    if time is not None:
+        options |= {"time": time, "time_format": str(time_format)}
+    if seq is not None:
+        options["seq"] = seq
+    options["fields"] = {text: unit_in_name(text) or "" for text in fields[:MOST_FIELDS]}
+    return JsonGuess(options, doubts, needs_level=who is None)
+
+
+def is_json(messages: Sequence[Message]) -> bool:
+    """Whether most messages are JSON objects."""
+    return 2 * sum(isinstance(_loaded(message), dict) for message in messages) > len(messages)
+
+
+def _loaded(message: Message) -> object:
+    try:
+        return load(message.payload)
+    except UndecodableError:
+        return None
+
+
+def _items_of(documents: Sequence[dict[str, object]]) -> str | None:
+    """Return the one key under which all documents hold a list of objects."""
+    keys = Counter(
+        key
+        for document in documents
+        for key, value in document.items()
+        if "." not in key and isinstance(value, list) and value and all(isinstance(item, dict) for item in value)
+    )
+    found = [key for key, times in keys.items() if times == len(documents)]
+    return found[0] if len(found) == 1 and found[0] else None
+
+
+def _list_at(document: Mapping[str, object], key: str) -> Iterable[object]:
+    value = document[key]
+    return value if isinstance(value, list) else ()
+
+
+def _time(rows: Sequence[object], places: Iterable[str]) -> tuple[str | None, TimeFormat, tuple[str, ...]]:
+    known = sorted((text for text in places if _is_time(text)), key=lambda text: _TIME_KEYS.index(_last(text)))
+    naive = ""
+    for text in known:
+        values = [value for row in rows if (value := Path(text).of(row)) is not ABSENT]
+        for form in TimeFormat:
+            if all(_fits(value, form) for value in values):
+                return text, form, ()
+        naive = naive or (text if all(_is_naive(value) for value in values) else "")
+    if naive:
+        return (
+            None,
+            TimeFormat.ISO,
+            (f"its time {naive!r} has no zone, so the time of receipt stands in: mend the sender",),
+        )
+    return None, TimeFormat.ISO, ("it states no time that h2twin can read; the time of receipt stands in",)
+
+
+def _fits(value: object, form: TimeFormat) -> bool:
+    try:
+        moment = read_time(value, form)
+    except UndecodableError:
+        return False
+    return _EARLIEST_S <= moment.timestamp() < _LATEST_S
+
+
+def _is_naive(value: object) -> bool:
+    try:
+        read_time(value)
+    except UndecodableError as error:
+        return error.reason is Refusal.NAIVE_TIME
+    return False
+
+
+def _named(rows: Sequence[object], places: Iterable[str], keys: Sequence[str], kind: object) -> str | None:
+    """Return the place with the first of these keys that stands in every row with a value of the kind."""
+    known = sorted((text for text in places if _last(text) in keys), key=lambda text: (keys.index(_last(text)), text))
+    for text in known:
+        values = [Path(text).of(row) for row in rows]
+        if all(isinstance(value, kind) and not isinstance(value, bool) for value in values):  # type: ignore[arg-type]
+            return text
+    return None
+
+
+def _is_number(rows: Sequence[object], text: str) -> bool:
+    values = [value for row in rows if (value := Path(text).of(row)) is not ABSENT]
+    try:
+        for value in values:
+            number_in(value)
+    except UndecodableError:
+        return False
+    return bool(values)
+
+
+def _is_time(text: str) -> bool:
+    return _last(text) in _TIME_KEYS
+
+
+def _last(text: str) -> str:
+    return text.replace("/", ".").rpartition(".")[2].lower()
