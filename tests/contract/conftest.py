@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from influxdb_client import InfluxDBClient
-from reading_stores import Opener
+from reading_stores import Opener, SealedReadings
 from servers.influxdb import Influx, influxdb
 
 from twin.ports import ReadingStore
@@ -25,6 +25,7 @@ def influx_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
 @pytest.fixture(
     params=[
         "sqlite",
+        "sqlite, sealed",
         pytest.param("influx", marks=pytest.mark.needs_influxdb),
         pytest.param("influx without ledger", marks=pytest.mark.needs_influxdb),
     ]
@@ -33,6 +34,8 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     """Opens the same store again and again."""
     if request.param == "sqlite":
         return lambda: SqliteReadings(tmp_path / "readings.db")
+    if request.param == "sqlite, sealed":
+        return lambda: SealedReadings(tmp_path / "readings.db")
     influx: Influx = request.getfixturevalue("influx_server")
     bucket = uuid.uuid4().hex
     with InfluxDBClient(influx.url, influx.token, org=influx.org) as client:

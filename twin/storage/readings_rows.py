@@ -70,3 +70,8 @@ def require_exact(reading: Reading) -> None:
         raise InputError(f"{reading.sensor_id} at {reading.observed_at}: seq {reading.seq} does not fit 64 bits")
     if not reading.sensor_id:
         raise InputError(f"a reading at {reading.observed_at} names no sensor")
+
+
+def verdict(reading: Reading) -> tuple[float, str, tuple[str, ...]]:
+    """Return what judging decides of a reading; all else is what arrived."""
+    return reading.value, reading.quality, reading.reasons

@@ -6,11 +6,11 @@ transaction that the caller holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from twin.errors import InputError
+from twin.errors import InputError, NaiveDatetimeError
 from twin.ports import AppendResult
 from twin.readings import TRUSTED, Reading
 from twin.storage.readings_file import Session
@@ -24,6 +24,7 @@ from twin.storage.readings_rows import (
     text_to_reasons,
     to_microseconds,
 )
+from twin.storage.sealed_files import SealedRow
 
 WORDS_LAYOUT = "CREATE TABLE word (word INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)"
 SERIES_LAYOUT = "CREATE TABLE series (series INTEGER PRIMARY KEY, sensor_id TEXT NOT NULL UNIQUE)"
@@ -67,6 +68,27 @@ def insert(session: Session, readings: Sequence[Reading], *, touch: Touch | None
         reading for reading, row in zip(readings, rows, strict=True) if _held_raw(session, row) != (row[5], row[6])
     )
     return AppendResult(stored, len(rows) - stored - len(conflicts), conflicts)
+
+
+def with_known(
+    result: AppendResult, readings: Sequence[Reading], elsewhere: Mapping[tuple[str, datetime], Reading]
+) -> AppendResult:
+    """Return the result of a batch of which those with keys `elsewhere` were not inserted: repeats and conflicts."""
+    known = [reading for reading in readings if reading.key in elsewhere]
+    differing = {id(reading) for reading in result.conflicts}
+    for reading in known:
+        held = elsewhere[reading.key]
+        if (held.raw_value, held.raw_unit) != (reading.raw_value, reading.raw_unit):
+            differing.add(id(reading))
+    conflicts = tuple(reading for reading in readings if id(reading) in differing)
+    return AppendResult(result.stored, len(readings) - result.stored - len(conflicts), conflicts)
+
+
+def holds(session: Session, reading: Reading) -> bool:
+    """Whether a row has the key of a reading."""
+    key = (series_of(session, reading.sensor_id), to_microseconds(reading.observed_at))
+    row = session.connection.execute("SELECT 1 FROM reading WHERE series = ? AND time = ?", key).fetchone()
+    return row is not None
 
 
 def requalify(session: Session, readings: Sequence[Reading], *, touch: Touch | None = None) -> int:
@@ -158,13 +180,49 @@ def latest(
     return found
 
 
+def times(session: Session, series: int, start: int, end: int) -> list[int]:
+    """Return the times of a series' rows with start <= time < end."""
+    question = "SELECT time FROM reading WHERE series = ? AND time >= ? AND time < ?"
+    return [time for (time,) in session.connection.execute(question, (series, start, end))]
+
+
+def delete(session: Session, series: int, start: int, end: int) -> int:
+    """Delete a series' rows with start <= time < end; return how many there were."""
+    return session.connection.execute(
+        "DELETE FROM reading WHERE series = ? AND time >= ? AND time < ?", (series, start, end)
+    ).rowcount
+
+
+def sealable(session: Session, sensor_id: str, series: int, start: int, end: int) -> list[SealedRow]:
+    """Return a series' rows with start <= time < end as they are sealed, in order of time."""
+    question = f"{_SELECT} WHERE series = ? AND time >= ? AND time < ? ORDER BY time"
+    rows = []
+    for time, available, value, unit, raw_value, raw_unit, quality, reasons, seq in session.connection.execute(
+        question, (series, start, end)
+    ).fetchall():
+        words = (_text(session, unit), raw_value, _text(session, raw_unit))
+        trust = (str(QUALITIES[quality]), _text(session, reasons))
+        rows.append(SealedRow(sensor_id, time, available, value, *words, *trust, seq))
+    return rows
+
+
+def all_series(session: Session) -> list[int]:
+    """Return the numbers of all sensors."""
+    return [series for (series,) in session.connection.execute("SELECT series FROM series ORDER BY series")]
+
+
+def series_by_sensor(session: Session) -> list[tuple[str, int]]:
+    """Return every sensor with its number, in order of the sensors' names."""
+    return session.connection.execute("SELECT sensor_id, series FROM series ORDER BY sensor_id").fetchall()
+
+
 def rows_where(session: Session, condition: str, values: Sequence[object] = ()) -> Iterator[tuple[int, Reading]]:
     """Yield (series, reading) for the rows that fulfil an SQL condition of this package's own making."""
     names: dict[int, str] = {}
     question = _SELECT.replace("SELECT", "SELECT series,", 1)
     for series, *row in session.connection.execute(f"{question} {condition}", tuple(values)).fetchall():
         if series not in names:
-            names[series] = _sensor_of(session, series)
+            names[series] = sensor_of(session, series)
         yield series, _reading(session, names[series], row)
 
 
@@ -197,6 +255,18 @@ def prepared(readings: Sequence[Reading]) -> None:
     """
     for reading in readings:
         require_exact(reading)
+
+
+def oldest(readings: Sequence[Reading]) -> datetime | None:
+    """Return the earliest observed_at of a batch, None of an empty one.
+
+    Raises:
+        NaiveDatetimeError: If one of them has no zone.
+    """
+    try:
+        return min((reading.observed_at for reading in readings), default=None)
+    except TypeError as error:
+        raise NaiveDatetimeError("a reading's observed_at has no zone; a reading's times are aware") from error
 
 
 def _rows(session: Session, readings: Sequence[Reading]) -> list[Row]:
@@ -265,7 +335,8 @@ def _text(session: Session, word: int) -> str:
     return str(text)
 
 
-def _sensor_of(session: Session, series: int) -> str:
+def sensor_of(session: Session, series: int) -> str:
+    """Return the sensor whose number it is."""
     (sensor_id,) = session.connection.execute("SELECT sensor_id FROM series WHERE series = ?", (series,)).fetchone()
     return str(sensor_id)
 

@@ -11,7 +11,6 @@ Times are microseconds since 1970 in UTC throughout. Everything here runs inside
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from twin.rollups import Every
 from twin.storage.readings_file import Session
@@ -26,7 +25,8 @@ LAYOUT = f"""
         every INTEGER NOT NULL, series INTEGER NOT NULL, time INTEGER NOT NULL, readings INTEGER NOT NULL,
         trusted INTEGER NOT NULL, mean REAL, low REAL, high REAL, first REAL, last REAL,
         PRIMARY KEY (every, series, time)
-    ) WITHOUT ROWID
+    ) WITHOUT ROWID;
+    CREATE TABLE rollup_floor (every INTEGER PRIMARY KEY, floor INTEGER NOT NULL)
 """
 
 Range = tuple[int, int]
@@ -79,15 +79,25 @@ def touched_days(session: Session, series: int, start: int, end: int) -> list[in
     return [day for (day,) in session.connection.execute(question, (series, day_of(start), end))]
 
 
+def is_settled(session: Session, day: int) -> bool:
+    """Whether a day of every series is summed up and nothing of it changed since."""
+    unsettled = session.connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM series WHERE rolled < ?1) OR EXISTS (SELECT 1 FROM touched WHERE day = ?2)",
+        (day + DAY_US, day),
+    ).fetchone()[0]
+    return not unsettled
+
+
 def keep(session: Session, series: int, of: Range, rows: Sequence[tuple[int, float, int]]) -> None:
     """Sum up whole days of a series anew from all its rows in there (time, value, trusted; in order of time)."""
     for every, length in LENGTHS_US.items():
+        floor = _floor(session, every)
         session.connection.execute(
             "DELETE FROM rollup WHERE every = ? AND series = ? AND time >= ? AND time < ?", (length, series, *of)
         )
         session.connection.executemany(
             "INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            ((LENGTHS_US[every], series, *sums) for sums in summed_up(rows, length)),
+            ((length, series, *sums) for sums in summed_up(rows, length) if sums[0] >= floor),
         )
     session.connection.execute("DELETE FROM touched WHERE series = ? AND day >= ? AND day < ?", (series, *of))
 
@@ -106,15 +116,16 @@ def stored(session: Session, series: int, of: Range, every: Every) -> list[Sums]
     return session.connection.execute(question, (LENGTHS_US[every], series, *of)).fetchall()
 
 
-def to_compute(session: Session, series: int, of: Range) -> list[Range]:
-    """Return the parts of a range (whole days, or up to its end) for which the kept windows are not the truth."""
+def to_compute(session: Session, series: int, of: Range, every: Every) -> list[Range]:
+    """Return the parts of a range (whole days, or up to its ends) for which the kept windows are not the truth."""
     start, end = of
+    floor = min(max(_floor(session, every), start), end)
+    parts = [(start, floor)] if start < floor else []
     (rolled,) = session.connection.execute("SELECT rolled FROM series WHERE series = ?", (series,)).fetchone()
-    parts = [
-        (max(start, day), min(end, day + DAY_US)) for day in touched_days(session, series, start, min(end, rolled))
-    ]
-    if rolled < end:
-        parts.append((max(start, rolled), end))
+    days = touched_days(session, series, floor, min(end, rolled))
+    parts += [(max(floor, day), min(end, day + DAY_US)) for day in days]
+    if max(floor, rolled) < end:
+        parts.append((max(floor, rolled), end))
     return parts
 
 
@@ -128,8 +139,15 @@ def merged(kept: Sequence[Sums], computed: Sequence[tuple[Range, Sequence[Sums]]
 
 
 def forget(session: Session, every: Every, before: int) -> int:
-    """Forget the windows of one length that began before a moment; return how many."""
-    forgotten: Any = session.connection.execute(
-        "DELETE FROM rollup WHERE every = ? AND time < ?", (LENGTHS_US[every], before)
+    """Forget the windows of one length in whole days before a moment, and keep none there; return how many."""
+    floor = max(day_of(before), _floor(session, every))
+    session.connection.execute("INSERT OR REPLACE INTO rollup_floor VALUES (?, ?)", (LENGTHS_US[every], floor))
+    return session.connection.execute(
+        "DELETE FROM rollup WHERE every = ? AND time < ?", (LENGTHS_US[every], floor)
     ).rowcount
-    return int(forgotten)
+
+
+def _floor(session: Session, every: Every) -> int:
+    """Return from when on windows of one length are kept."""
+    row = session.connection.execute("SELECT floor FROM rollup_floor WHERE every = ?", (LENGTHS_US[every],)).fetchone()
+    return FIRST_US if row is None else int(row[0])
