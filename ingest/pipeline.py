@@ -27,7 +27,7 @@ from ingest.quality.gate import QualityGate
 from ingest.quality.limits import QualityLimits
 from ingest.sensors import SensorTable
 from twin.errors import InputError, UnknownUnitError, WrongDimensionError
-from twin.events import Event
+from twin.events import Event, EventKind, event
 from twin.ports import AppendResult, DeadLetter, DeadLetters, ReadingStore, SensorRegistry
 from twin.readings import Reading, Reason, Sensor, reading_from_raw
 
@@ -125,6 +125,8 @@ class Pipeline:
         self._observers = tuple(observers)
         self._sensors = SensorTable(sensors)
         self._gate = QualityGate(self._sensors, limits)
+        # Kept while the sensors cannot be read: the guard, and decoders with a memory, see every message once.
+        self._decoded: tuple[Sequence[Message], PreparedBatch, list[_Arrival]] | None = None
 
     @property
     def subscriptions(self) -> tuple[str, ...]:
@@ -145,11 +147,14 @@ class Pipeline:
         Raises:
             UnavailableError: If the sensors cannot be read: try again, nothing has happened.
         """
-        batch = PreparedBatch()
-        arrivals = [arrival for message in messages for arrival in self._arrivals(message, batch)]
+        if self._decoded is None or self._decoded[0] is not messages:
+            batch = PreparedBatch()
+            self._decoded = messages, batch, [one for message in messages for one in self._arrivals(message, batch)]
+        _, batch, arrivals = self._decoded
         self._sensors.refresh()
         if any(self._sensors.get(arrival.sensor_id) is None for arrival in arrivals):
             self._sensors.refresh(missing=True)
+        self._decoded = None
         for arrival in arrivals:
             self._convert(arrival, batch)
         gateways = [arrival.gateway for arrival in batch.arrivals]
@@ -183,6 +188,7 @@ class Pipeline:
         except UndecodableError as error:
             batch.letters.append(_letter_of(message, error.reason, str(error)))
             batch.commands += error.commands
+            batch.notes.events += _forgery(message, error.reason, str(error))
             return []
         except Exception as error:  # a decoder from another package may raise anything; the message is kept
             _LOG.warning("a message on %r could not be decoded", message.topic, exc_info=True)
@@ -209,6 +215,7 @@ class Pipeline:
             sensor_id = None if item.name is None else source.sensor_id(item.name)
             topic, payload = item_alone(decoded.gateway, sensor_id, item.item)
             refused.append(_letter(message.received_at, topic, payload, item.reason, item.detail))
+            batch.notes.events += _forgery(message, item.reason, item.detail)
         if not arrivals and not refused and not decoded.is_news:
             raise UndecodableError("the message holds no reading of a known place", Refusal.EMPTY)
         batch.letters += refused
@@ -295,6 +302,13 @@ def _refusal_of(error: InputError) -> Refusal:
     if isinstance(error, UnknownUnitError):
         return Refusal.UNKNOWN_UNIT
     return Refusal.WRONG_DIMENSION if isinstance(error, WrongDimensionError) else Refusal.NOT_FINITE
+
+
+def _forgery(message: Message, reason: Refusal, detail: str) -> list[Event]:
+    """Return the security event of what a decoder found to be forged."""
+    if reason is not Refusal.FORGED_IDENTITY:
+        return []
+    return [event(EventKind.FORGED_IDENTITY, message.topic, message.received_at, detail)]
 
 
 def _letter_of(message: Message, reason: Refusal, detail: str) -> DeadLetter:

@@ -1,0 +1,85 @@
+"""The guard of the ingester: looks at every message once, in order of receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from ingest.decoders.base import Decoded, Refusal
+from ingest.guard.backfill import OpenGaps
+from ingest.guard.forgery import forged, why_not_for
+from ingest.guard.rate import Pace
+from ingest.guard.recent import Recent
+from ingest.guard.replays import ReplayWatch
+from ingest.message import Message
+from ingest.notes import Notes
+from ingest.pipeline import Refused
+from twin.events import Event, EventKind, event
+from twin.ports import GapLedger
+from twin.readings import Reading, Sensor
+
+LIVE = timedelta(seconds=60)
+"""Messages whose newest reading is older when they arrive are not live: a backlog or a backfill, and never too fast."""
+
+_MOST_GATEWAYS = 10_000
+
+
+class GatewayGuard:
+    """Refuses forged names and what is beyond a gateway's rate, and tells of recordings played again.
+
+    It is a `Guard`, and an `Observer` for what it tells without refusing anything. `rate_per_s` counts live messages;
+    0 lets everything pass.
+    """
+
+    def __init__(self, ledger: GapLedger, *, rate_per_s: float) -> None:
+        self._rate_per_s = rate_per_s
+        self._gaps = OpenGaps(ledger)
+        self._paces: Recent[str, Pace] = Recent(_MOST_GATEWAYS)
+        self._replays = ReplayWatch(self._gaps)
+        self._untold: list[Event] = []
+
+    def refuse_message(self, message: Message, decoded: Decoded) -> Refused | None:
+        """Return a refusal where the sender is over its rate."""
+        if self._rate_per_s > 0 and not message.is_redelivery and self._is_too_much(message, decoded):
+            detail = (
+                f"gateway {decoded.gateway!r} sends more than {self._rate_per_s:g} live messages a second; mend it, or "
+                "raise TWIN_GATEWAY_RATE, then requeue this letter"
+            )
+            told = event(EventKind.RATE_LIMITED, decoded.gateway, message.received_at, detail)
+            return Refused(Refusal.RATE_LIMITED, detail, told)
+        replayed = self._replays.look_at(message, decoded)
+        if replayed is not None:
+            self._untold.append(replayed)
+        return None
+
+    def refuse_reading(self, message: Message, gateway: str, sensor: Sensor) -> Refused | None:
+        """Return a refusal where the sensor belongs to another gateway."""
+        detail = why_not_for(gateway, sensor)
+        if detail is None:
+            return None
+        return Refused(Refusal.FORGED_IDENTITY, detail, forged(message.topic, message.received_at, detail))
+
+    def observe(self, readings: Sequence[Reading], gateways: Sequence[str]) -> Notes:  # noqa: ARG002 - the protocol
+        """Return the events that refused nothing."""
+        told, self._untold = self._untold, []
+        return Notes(events=told)
+
+    def figures(self) -> Mapping[str, float]:
+        """Return what was counted without being refused."""
+        return {"replayed": float(self._replays.old)}
+
+    def _is_too_much(self, message: Message, decoded: Decoded) -> bool:
+        newest = max((raw.observed_at or message.received_at for raw in decoded.readings), default=message.received_at)
+        if newest < message.received_at - LIVE or self._has_room(decoded.gateway, message.received_at, newest):
+            return False
+        return not (decoded.readings and self._is_backfill(message, decoded))
+
+    def _has_room(self, gateway: str, received_at: datetime, newest: datetime) -> bool:
+        pace = self._paces.get(gateway)
+        if pace is None:
+            pace = Pace(self._rate_per_s, received_at, min(newest, received_at))
+            self._paces.put(gateway, pace)
+        return pace.has_room(self._rate_per_s, received_at, newest)
+
+    def _is_backfill(self, message: Message, decoded: Decoded) -> bool:
+        return all(self._gaps.hold(decoded.gateway, raw, message.received_at) for raw in decoded.readings)
