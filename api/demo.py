@@ -57,7 +57,7 @@ class Demo:
 
     def _start(self) -> None:
         from api.app import create_app
-        from ingest.gateway import GatewayProcess
+        from ingest.gateway_process import GatewayProcess
         from ingest.weather.ladder import WeatherLadder
         from ingest.weather.synthetic import SyntheticEnsembles
 
@@ -75,7 +75,7 @@ class Demo:
         self._import_town()
         pool = self._stack.enter_context(bootstrap.engine_pool(settings))
         models = bootstrap.Models(self.memory.registry, pool, zone=settings.model_zone)
-        self.ingest = IngestRole(settings, self.memory, self.clock)
+        self.ingest = IngestRole(settings, self.memory, self.clock, asks=False)
         self._stack.callback(self.ingest.stop)
         self.ingest.start()
         services = bootstrap.make_services(settings, self.memory, models, self.clock, exercise=True, cycle_s=3600.0)
@@ -84,7 +84,8 @@ class Demo:
         web.start()
         key, self.api_key = make_key("demo", "admin", self.clock.now())
         self.memory.registry.save_key(key)
-        gateway = self._stack.enter_context(GatewayProcess(self.ingest.broker_url, "demo"))
+        outbox = settings.data_dir / bootstrap.OUTBOX_FILE
+        gateway = self._stack.enter_context(GatewayProcess(self.ingest.broker_url, "demo", outbox))
         synthetic = SyntheticEnsembles(
             [(h.observed_at, h.rain_mm, h.temperature_c) for h in weather_hours()],
             members=plan.members,

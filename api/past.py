@@ -67,12 +67,12 @@ def relive(
         clock = ReplayClock(start)
         pool = stack.enter_context(bootstrap.engine_pool(apart))
         models = bootstrap.Models(memory.registry, pool, zone=apart.model_zone)
-        ingest = IngestRole(apart, memory, clock)
+        ingest = IngestRole(apart, memory, clock, asks=False)
         stack.callback(ingest.stop)
         ingest.start()
         weather = _WeatherAsKnown(live.registry)
         cycle = bootstrap.make_cycle(apart, memory, models, weather, clock, exercise=True)
-        replay = _replay(stack, ingest, clock, cycle)
+        replay = _replay(stack, apart, ingest, clock, cycle)
         turns: list[CycleOutcome] = []
 
         def turned(outcome: CycleOutcome) -> None:
@@ -120,10 +120,11 @@ class _WeatherAsKnown:
         return known if now - known.available_at <= FRESH_WEATHER else replace(known, rung=Rung.LAST_GOOD)
 
 
-def _replay(stack: ExitStack, ingest: IngestRole, clock: ReplayClock, cycle: Any) -> Replay:
-    from ingest.gateway import GatewayProcess
+def _replay(stack: ExitStack, settings: Settings, ingest: IngestRole, clock: ReplayClock, cycle: Any) -> Replay:
+    from ingest.gateway_process import GatewayProcess
 
-    gateway = stack.enter_context(GatewayProcess(ingest.broker_url, "replay"))
+    outbox = settings.data_dir / bootstrap.OUTBOX_FILE
+    gateway = stack.enter_context(GatewayProcess(ingest.broker_url, "replay", outbox))
     ingester = ingest.ingester
     assert ingester is not None
 

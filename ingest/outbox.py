@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol, TextIO
 
 from ingest.decoders.base import LONGEST_NAME
@@ -116,6 +117,16 @@ class Outbox:
         except BaseException:
             self._lock_file.close()
             raise
+
+    def __enter__(self) -> Outbox:
+        """Return the outbox."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()
 
     def put(self, rows: Sequence[Row]) -> Taken:
         """Take readings, all or none; when this returns they are on the disk.

@@ -17,7 +17,7 @@ import pytest
 from servers.process import answers, free_port, wait_until
 
 from ingest.broker import embedded_broker
-from ingest.gateway import GatewayProcess
+from ingest.gateway_process import GatewayProcess
 from ingest.mqtt import MqttIngester, MqttSettings
 from ingest.pipeline import Pipeline
 from ingest.publisher import Publisher
@@ -57,15 +57,17 @@ def test_a_gateways_readings_are_acknowledged_and_stored(broker_url: str, tmp_pa
     ingester = MqttIngester(MqttSettings.from_url(broker_url, client_id=f"i{singles}"), pipeline, SystemClock())
     ingester.start()
     wait_until(lambda: ingester.state().connected)
-    with GatewayProcess(broker_url, "g1", singles=singles) as gateway:
+    with GatewayProcess(broker_url, "g1", tmp_path / "outbox.db", singles=singles) as gateway:
         assert gateway.publish([]) == 0
         assert gateway.publish(rows(1200)) == 1200
-        assert gateway.publish(rows(10)) == 10
-    wait_until(lambda: ingester.state().stored == 1200 and ingester.state().duplicates == 10)
+        assert gateway.publish(rows(10)) == 10, "the broker has them already"
+        assert gateway.publish(rows(1210)[1200:]) == 10
+    wait_until(lambda: ingester.state().stored == 1210)
     wait_until(lambda: ingester.state().heartbeat)
     ingester.stop()
     kept = store.between("P-1", START, START + timedelta(days=1))
-    assert [(r.observed_at, r.raw_value) for r in kept] == [(row.observed_at, row.value) for row in rows(1200)]
+    assert [(r.observed_at, r.raw_value) for r in kept] == [(row.observed_at, row.value) for row in rows(1210)]
+    assert [r.seq for r in kept] == list(range(1210))
     assert {r.raw_unit for r in kept[1::2]} == {"bar"}
     assert registry.count_dead_letters() == 0
     store.close()
@@ -112,18 +114,19 @@ def test_the_broker_ends_with_its_parent_however_that_ends() -> None:
     wait_until(lambda: not answers(port), what="the broker's end")
 
 
-def test_a_gateway_says_that_nothing_was_acknowledged() -> None:
+def test_a_gateway_says_that_nothing_was_acknowledged(tmp_path: Path) -> None:
+    silent_box, alone_box = tmp_path / "silent.db", tmp_path / "alone.db"
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,  # takes the connection and never answers
-        GatewayProcess(f"mqtt://127.0.0.1:{silent.getsockname()[1]}", "g1", timeout_s=0.5) as unheard,
-        GatewayProcess(f"mqtt://127.0.0.1:{free_port()}", "g1", timeout_s=0.5) as alone,
+        GatewayProcess(f"mqtt://127.0.0.1:{silent.getsockname()[1]}", "g1", silent_box, timeout_s=0.5) as unheard,
+        GatewayProcess(f"mqtt://127.0.0.1:{free_port()}", "g1", alone_box, timeout_s=0.5) as alone,
     ):
         assert unheard.publish(rows(3)) == 0
         assert alone.publish(rows(3)) == 0
 
 
-def test_a_gateway_that_is_gone_is_named() -> None:
-    gateway = GatewayProcess("mqtt://127.0.0.1:1", "g1")
+def test_a_gateway_that_is_gone_is_named(tmp_path: Path) -> None:
+    gateway = GatewayProcess("mqtt://127.0.0.1:1", "g1", tmp_path / "outbox.db")
     os.kill(gateway._child.pid, signal.SIGKILL)
     gateway._child.wait()
     with pytest.raises(UnavailableError, match="gateway process"):
