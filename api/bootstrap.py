@@ -107,6 +107,7 @@ def open_registry(settings: Settings) -> Registry:
 def open_readings(settings: Settings) -> ReadingStore:
     """Open the reading store: InfluxDB behind a durable spool where TWIN_INFLUX_URL says so, else SQLite."""
     folder = make_private(settings.data_dir)
+    max_bytes = settings.store_max_mb and settings.store_max_mb * 1024 * 1024
     if settings.influx_url is not None:
         from twin.storage.influx_readings import InfluxReadings
 
@@ -117,10 +118,12 @@ def open_readings(settings: Settings) -> ReadingStore:
             org=settings.influx_org,
             bucket=settings.influx_bucket,
             spool_path=folder / "spool.db",
+            max_waiting=settings.spool_readings,
+            max_bytes=max_bytes,
         )
     from twin.storage.sqlite_readings import SqliteReadings
 
-    return SqliteReadings(folder / "readings.db")
+    return SqliteReadings(folder / "readings.db", max_bytes=max_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,6 +420,10 @@ def make_services(
 
 BROKER_FILE = "broker.url"
 """Where the embedded broker's address and password stand, for the other roles and for gateways (mode 0600)."""
+
+
+OUTBOX_FILE = "outbox.db"
+"""The outbox of the gateway that a demo or a replay has of its own."""
 
 
 def write_broker_url(folder: Path, url: str) -> None:

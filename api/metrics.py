@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from api.freshness import latest_good
+from api.readiness import fullness_in
 from api.services import Services
 from twin.errors import TwinError
 from twin.forecasts import RunKind
@@ -82,12 +83,16 @@ class TwinCollector(Collector):
         age = GaugeMetricFamily("h2twin_beat_age_seconds", "Age of a role's last sign of life", labels=["role"])
         ok = GaugeMetricFamily("h2twin_beat_ok", "1 where the role says it is well", labels=["role"])
         figures = GaugeMetricFamily("h2twin_beat_figure", "What a role counts of itself", labels=["role", "figure"])
-        for beat in self._services.registry.beats().values():
+        room = GaugeMetricFamily("h2twin_store_full_ratio", "Used share of each limit of the store", labels=["limit"])
+        beats = self._services.registry.beats()
+        for limit, share in fullness_in(beats.get("ingest")).items():
+            room.add_metric([limit], share)
+        for beat in beats.values():
             age.add_metric([beat.role], (now - beat.at).total_seconds())
             ok.add_metric([beat.role], float(beat.ok))
             for name, value in (beat.figures or {}).items():
                 figures.add_metric([beat.role, name], value)
-        return [age, ok, figures]
+        return [age, ok, figures, room]
 
 
 def _by(name: str, text: str, label: str, counts: dict[str, int]) -> GaugeMetricFamily:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from api.freshness import LATE_AFTER_CYCLES, latest_good
 from api.grounds import WEATHER_MAX_AGE, doubts, has_weather, weather_made_at
 from api.schemas.health import CheckOut, ReadyOut
 from api.services import Services
+from api.store_watch import FILLING, FULLNESS_FIGURE, NEARLY_FULL
 from twin.errors import TwinError
 from twin.forecasts import RunKind, RunStatus
 from twin.network import NetworkKind
@@ -30,6 +31,7 @@ def readiness(services: Services) -> ReadyOut:
         *(_checked(f"{kind}_cycle", lambda kind=kind: _cycle(kind, services)) for kind in RunKind),  # type: ignore[misc]
         _checked("weather", lambda: _weather(services)),
         *_spool(services),
+        *_room(services),
     ]
     return ReadyOut(status="ready" if all(check.ok for check in checks) else "not_ready", checks=checks)
 
@@ -111,6 +113,31 @@ def _spool(services: Services) -> list[CheckOut]:
     if beat is None or "spool_pending" not in (beat.figures or {}):
         return []
     return [_checked("spool", lambda: _spool_of(beat))]
+
+
+def _room(services: Services) -> list[CheckOut]:
+    """Judge how full the store of readings is, by what the ingest role sees of its limits."""
+    try:
+        beat = services.registry.beats().get("ingest")
+    except TwinError:
+        return []  # the registry's own check tells why
+    shares = fullness_in(beat)
+    return [_checked("room", lambda: _room_of(shares))] if shares else []
+
+
+def _room_of(shares: Mapping[str, float]) -> Found:
+    fullest = max(shares.values())
+    told = ", ".join(f"{of} {share:.0%}" for of, share in shares.items())
+    advice = "; at 100 % ingest pauses, nothing is dropped: make room" if fullest >= FILLING else ""
+    return fullest < NEARLY_FULL, f"used: {told}{advice}", None
+
+
+def fullness_in(beat: Beat | None) -> dict[str, float]:
+    """Return the share that is used of each limit of the store, from the ingest role's sign of life."""
+    figures = (beat.figures or {}) if beat is not None else {}
+    return {
+        name.removeprefix(FULLNESS_FIGURE): share for name, share in figures.items() if name.startswith(FULLNESS_FIGURE)
+    }
 
 
 def _spool_of(beat: Beat) -> Found:

@@ -44,11 +44,20 @@ class Settings(BaseSettings):
     mqtt_client_id: str = Field("h2twin-ingest", description="Fixed id of the ingester's persistent session.")
     mqtt_port: int = Field(1883, ge=0, le=65535, description="Port of the embedded broker; 0 picks a free one.")
     mappings: Path | None = Field(None, description="TOML file that maps other payloads to sensors.")
+    gateway_rate: float = Field(
+        200.0, ge=0, description="Live messages a second that one gateway may send; the rest is refused. 0: no limit."
+    )
 
     influx_url: str | None = Field(None, description="InfluxDB 2; without it readings are kept in SQLite.")
     influx_org: str = Field("h2twin", description="Organisation in InfluxDB.")
     influx_bucket: str = Field("h2twin", description="Bucket in InfluxDB.")
     influx_token: SecretStr | None = Field(None, description="Token with read and write access to the bucket.")
+    spool_readings: int = Field(
+        5_000_000, ge=1000, description="Readings that may wait for InfluxDB; then ingest pauses and drops nothing."
+    )
+    store_max_mb: int | None = Field(
+        None, ge=10, description="Megabytes that the embedded store, or the spool, may grow to; without it, the disk."
+    )
     database_url: SecretStr | None = Field(
         None, description="Registry database, postgresql+psycopg://…; without it SQLite in the data folder."
     )

@@ -132,6 +132,29 @@ class ReadingStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Fullness:
+    """How much of one limit of a store is used up: `of` is waiting (readings), file or disk (bytes)."""
+
+    of: str
+    used: float
+    most: float
+
+    @property
+    def share(self) -> float:
+        """The share that is used, 1 where the limit is reached."""
+        return self.used / self.most if self.most > 0 else 1.0
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """What a reading store with limits also does: it says how near they are. It never drops when it meets one."""
+
+    def fullness(self) -> list[Fullness]:
+        """Return how much of each limit is used up; raise UnavailableError if that cannot be known."""
+        ...
+
+
 @runtime_checkable
 class Quarantine(Protocol):
     """What a reading store with a server behind it also does: it keeps what the server refuses."""

@@ -84,10 +84,10 @@ class Forwarder:
         return True
 
     def _forward_batch(self) -> int:
-        """Send one batch; return how many readings left the queue."""
+        """Send one batch; return how many readings left the queue, or the ledger where none waits."""
         readings = self._spool.waiting(BATCH)
         if not readings:
-            return 0
+            return self._spool.forget_oldest()
         refused = self._send(readings)
         bad = {item.reading.key for item in refused}
         self._spool.forwarded([reading for reading in readings if reading.key not in bad], refused)

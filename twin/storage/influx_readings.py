@@ -24,7 +24,7 @@ from functools import cache
 from pathlib import Path
 
 from twin.errors import UnavailableError
-from twin.ports import AppendResult, RefusedReading, StoreStats
+from twin.ports import AppendResult, Fullness, RefusedReading, StoreStats
 from twin.readings import Reading
 from twin.rollups import Every, Rollup
 from twin.storage import readings_table as table
@@ -43,9 +43,9 @@ _LOOKING_BACK = (timedelta(days=1), timedelta(days=30), None)
 class InfluxReadings:
     """A `twin.ports.ReadingStore` in a bucket, behind the spool file `spool_path`.
 
-    Up to `max_waiting` readings may wait for the server, about `max_ledger` keys are remembered (60 bytes each), every
-    request to the server is bounded by `timeout_s`. The spool is opened as `ReadingsFile` says, with the same errors;
-    the server need not be there.
+    Up to `max_waiting` readings may wait for the server, in a spool of up to `max_bytes` (None: as the disk allows);
+    about `max_ledger` keys are remembered (60 bytes each), every request to the server is bounded by `timeout_s`. The
+    spool is opened as `ReadingsFile` says, with the same errors; the server need not be there.
 
     Raises:
         ConfigError: If the spool holds readings for another bucket.
@@ -61,6 +61,7 @@ class InfluxReadings:
         *,
         max_waiting: int = 5_000_000,
         max_ledger: int = 2_000_000,
+        max_bytes: int | None = None,
         timeout_s: float = 30.0,
         busy_timeout_s: float = 10.0,
     ) -> None:
@@ -68,7 +69,13 @@ class InfluxReadings:
         self._timeout_s = timeout_s
         self._has_met = False
         self._meeting = threading.Lock()
-        self._spool = Spool(spool_path, max_waiting=max_waiting, max_ledger=max_ledger, busy_timeout_s=busy_timeout_s)
+        self._spool = Spool(
+            spool_path,
+            max_waiting=max_waiting,
+            max_ledger=max_ledger,
+            max_bytes=max_bytes,
+            busy_timeout_s=busy_timeout_s,
+        )
         self._spool.require_destination(self._destination)
         self._server = InfluxServer(url, token, org, bucket, timeout_s=timeout_s)
         self._forwarder = Forwarder(self._spool, self._server, spool_path.with_name(f"{spool_path.name}.forwarding"))
@@ -175,6 +182,10 @@ class InfluxReadings:
     def stats(self) -> StoreStats:
         """Return how many readings are kept, wait and are quarantined; does not ask the server."""
         return self._spool.stats()
+
+    def fullness(self) -> list[Fullness]:
+        """Return how full the spool is by each of its limits; does not ask the server."""
+        return self._spool.fullness()
 
     def check(self) -> None:
         """Return if the spool can be written, the bucket answers and readings flow; see `ReadingStore.check`."""

@@ -9,8 +9,10 @@ The file carries our application id and the version of its layout: older ones ar
 
 from __future__ import annotations
 
+import math
 import shutil
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,11 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from twin.errors import ConfigError, StorageFullError, TwinError, UnavailableError
+from twin.ports import Fullness
 
 _CHECKPOINT_PAGES = 20_000
 _JOURNAL_LIMIT_BYTES = 256 * 1024 * 1024
 _CACHE_KIB = 32_000
 _FULL_DISK_BYTES = 1024 * 1024
+_RESERVE_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -87,6 +91,59 @@ class ReadingsFile:
         """Raise StorageFullError if the disk has no room for another batch."""
         if self._disk_is_full():
             raise StorageFullError(f"the disk under {self.path} is full: free disk space")
+
+    def fullness(self) -> list[Fullness]:
+        """Return how full the disk under the file is, and the file itself where it has a limit.
+
+        Raises:
+            UnavailableError: If the disk or the file cannot be asked.
+        """
+        found = []
+        if self._max_bytes is not None:
+            with self.reading() as session:
+                pages, free, page_bytes = _pages(session)
+            found.append(Fullness("file", (pages - free) * page_bytes, self._max_bytes))
+        try:
+            disk = shutil.disk_usage(self.path.parent)
+        except OSError as error:
+            raise UnavailableError(f"the disk under {self.path} cannot be asked: {error}") from error
+        return [*found, Fullness("disk", disk.used, disk.used + disk.free)]
+
+    def room_bytes(self) -> float:
+        """Return how many bytes of rows still fit: on the disk, within the limit, and on the file's own free pages."""
+        with self.reading() as session:
+            pages, free, page_bytes = _pages(session)
+        may_grow = self.free_on_disk()
+        if self._max_bytes is not None:
+            may_grow = min(may_grow, self._max_bytes - pages * page_bytes)
+        return may_grow + free * page_bytes
+
+    def free_on_disk(self) -> float:
+        """Return the free bytes of the disk; unknown counts as boundless."""
+        try:
+            return shutil.disk_usage(self.path.parent).free
+        except OSError:
+            return math.inf
+
+    def journal_bytes(self) -> int:
+        """Return the size of the journal: what the file may grow by when it is written into it."""
+        try:
+            return self.path.with_name(f"{self.path.name}-wal").stat().st_size
+        except OSError:
+            return 0
+
+    def give_back(self) -> None:
+        """Write the journal into the file and give its room back to the disk, as far as readers allow."""
+        with self._errors_told(), self._borrowed() as session:
+            session.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def reserve_bytes(self) -> int:
+        """Return the last bytes, kept for what makes room again: 16 MB, less on a small disk or in a small file."""
+        try:
+            most = min(shutil.disk_usage(self.path.parent).total, self._max_bytes or sys.maxsize)
+        except OSError:
+            return 0
+        return min(_RESERVE_BYTES, most // 20)
 
     def close(self) -> None:
         """Close idle connections now and borrowed ones when they come back."""
@@ -162,10 +219,14 @@ class ReadingsFile:
         return UnavailableError(f"{self.path} cannot be used ({error}): check that its folder exists and is writable")
 
     def _disk_is_full(self) -> bool:
-        try:
-            return shutil.disk_usage(self.path.parent).free < _FULL_DISK_BYTES
-        except OSError:
-            return False
+        return self.free_on_disk() < _FULL_DISK_BYTES
+
+
+def _pages(session: Session) -> tuple[int, int, int]:
+    """Return the number of pages of the file, how many of them are free, and the bytes of each."""
+    names = ("page_count", "freelist_count", "page_size")
+    pages, free, page_bytes = (session.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    return pages, free, page_bytes
 
 
 def _take_up(

@@ -7,6 +7,9 @@ sensor, the floor: from there on it is complete, below it the server must be ask
 bucket, the floors are the newest times already in there.
 
 `forgettings` counts how often keys were forgotten: who asked the server before that must ask again.
+
+Nothing is ever dropped for want of room: an append is refused, and the sender comes again. The last bytes of the disk
+are left to the forwarding, so that a full spool can run empty by itself; where room is short, the ledger forgets.
 """
 
 from __future__ import annotations
@@ -17,11 +20,11 @@ from datetime import datetime
 from pathlib import Path
 
 from twin.errors import ConfigError, StorageFullError
-from twin.ports import AppendResult, RefusedReading, StoreStats
+from twin.ports import AppendResult, Fullness, RefusedReading, StoreStats
 from twin.readings import Reading
 from twin.storage import readings_table as table
 from twin.storage.readings_file import ReadingsFile, Session
-from twin.storage.readings_rows import FIRST_US, to_microseconds
+from twin.storage.readings_rows import FIRST_US, to_microseconds, verdict
 
 WAITING, FORWARDED, QUARANTINED = 0, 1, 2
 
@@ -50,6 +53,8 @@ LAYOUT = (
 """The script of each version of the file, oldest first: add to the end, never change what was released."""
 
 _SERIES_AT_ONCE = 200
+_FORGOTTEN_FOR_ROOM = 5_000
+_AT_ONCE_WHILE_SHORT = 200
 
 Key = tuple[str, datetime]
 Raw = tuple[float, str]
@@ -58,13 +63,22 @@ Raw = tuple[float, str]
 class Spool:
     """The file `path`. `max_waiting` readings may wait; about `max_ledger` forwarded keys are remembered.
 
-    Opened as `ReadingsFile` says, with the same errors.
+    `max_bytes` stops the file from growing further (None: the disk decides). Opened as `ReadingsFile` says, with the
+    same errors.
     """
 
     def __init__(
-        self, path: Path, *, max_waiting: int = 5_000_000, max_ledger: int = 2_000_000, busy_timeout_s: float = 10.0
+        self,
+        path: Path,
+        *,
+        max_waiting: int = 5_000_000,
+        max_ledger: int = 2_000_000,
+        max_bytes: int | None = None,
+        busy_timeout_s: float = 10.0,
     ) -> None:
-        self._file = ReadingsFile(path, application_id=APPLICATION_ID, layout=LAYOUT, busy_timeout_s=busy_timeout_s)
+        self._file = ReadingsFile(
+            path, application_id=APPLICATION_ID, layout=LAYOUT, busy_timeout_s=busy_timeout_s, max_bytes=max_bytes
+        )
         self._max_waiting = max_waiting
         self._max_ledger = max_ledger
 
@@ -121,6 +135,7 @@ class Spool:
         Raises:
             StorageFullError: If too many readings wait, or the disk is full. Nothing is stored then.
         """
+        self._require_reserve()
         fresh = [reading for reading in readings if reading.key not in elsewhere]
         known = [reading for reading in readings if reading.key in elsewhere]
         conflicts = [reading for reading in known if elsewhere[reading.key] != (reading.raw_value, reading.raw_unit)]
@@ -160,7 +175,7 @@ class Spool:
             for reading in table.by_key(readings).values():
                 held = _state_of(session, reading)
                 old = elsewhere.get(reading.key)
-                if held is None and old is not None and _verdict(old) != _verdict(reading):
+                if held is None and old is not None and verdict(old) != verdict(reading):
                     table.insert(session, [_judged_as(old, reading)])
                     fetched += 1
                 elif held is not None and table.requalify(session, [reading]):
@@ -187,6 +202,16 @@ class Spool:
 
         A reading that was judged anew since it was sent waits on: the server has the old verdict.
         """
+        portion = len(readings) or 1
+        if self._is_disk_short():
+            portion = _AT_ONCE_WHILE_SHORT
+        for first in range(0, len(readings), portion):
+            self._forwarded(readings[first : first + portion], ())
+        if refused:
+            self._forwarded((), refused)
+
+    def _forwarded(self, readings: Sequence[Reading], refused: Sequence[RefusedReading]) -> None:
+        self._make_room_for_journal()
         with self._file.writing() as session:
             taken = _move(session, readings, FORWARDED)
             held_back = 0
@@ -222,15 +247,16 @@ class Spool:
             return released
 
     def forget_oldest(self) -> int:
-        """Forget the oldest tenth of the keys if the ledger is over its limit; return how many were forgotten.
+        """Forget the oldest keys if the ledger is over its limit or room is short; return how many were forgotten.
 
-        Readings that wait or are quarantined are never forgotten.
+        Over the limit a tenth goes, for want of room a portion. Readings that wait or are quarantined never do.
         """
+        is_short = self._file.room_bytes() < 2 * self._file.reserve_bytes()
         with self._file.reading() as session:
             (ledger,) = session.connection.execute("SELECT ledger FROM tally").fetchone()
-            if ledger <= self._max_ledger:
+            if ledger == 0 or (ledger <= self._max_ledger and not is_short):
                 return 0
-            surplus = ledger - self._max_ledger + self._max_ledger // 10
+            surplus = _FORGOTTEN_FOR_ROOM if is_short else ledger - self._max_ledger + self._max_ledger // 10
             (until,) = session.connection.execute(
                 f"SELECT max(time) FROM (SELECT time FROM reading WHERE state = {FORWARDED} ORDER BY time LIMIT ?)",
                 (surplus,),
@@ -279,9 +305,15 @@ class Spool:
                 *session.connection.execute("SELECT readings, waiting, quarantined FROM tally").fetchone()
             )
 
+    def fullness(self) -> list[Fullness]:
+        """Return how much of each limit is used up; see `twin.ports.Limited`."""
+        with self._file.reading() as session:
+            (waiting,) = session.connection.execute("SELECT waiting FROM tally").fetchone()
+        return [Fullness("waiting", waiting, self._max_waiting), *self._file.fullness()]
+
     def check(self) -> None:
         """Write and commit a row that changes nothing; raise StorageFullError when no more readings may wait."""
-        self._file.require_room()
+        self._require_reserve()
         with self._file.writing() as session:
             session.connection.execute("UPDATE tally SET readings = readings")
             (waiting,) = session.connection.execute("SELECT waiting FROM tally").fetchone()
@@ -298,8 +330,28 @@ class Spool:
             "bring InfluxDB back (h2twin doctor says what is wrong); nothing of this batch was stored"
         )
 
+    def _require_reserve(self) -> None:
+        """Raise StorageFullError when only the room is left that forwarding needs to empty the spool."""
+        reserve = self._file.reserve_bytes()
+        self._make_room_for_journal()
+        if self._file.room_bytes() < reserve or self._file.free_on_disk() < reserve / 2:
+            raise StorageFullError(
+                f"no room left for {self._file.path}: the last {reserve / 1e6:.0f} MB are kept for emptying it; free "
+                "disk space, raise its limit, or bring InfluxDB back; nothing was stored"
+            )
+
+    def _is_disk_short(self) -> bool:
+        """Whether the disk could soon not hold what is in the journal: the file may grow by all of it."""
+        return self._file.free_on_disk() < 2 * self._file.reserve_bytes() + self._file.journal_bytes()
+
+    def _make_room_for_journal(self) -> None:
+        """Every change goes to the journal first, also one that makes room: keep the journal short while room is."""
+        if self._is_disk_short():
+            self._file.give_back()
+
     def _forget(self, series: Collection[int], until: int) -> int:
         forgotten = 0
+        self._make_room_for_journal()
         with self._file.writing() as session:
             for number in series:
                 rows = session.connection.execute(
@@ -338,10 +390,6 @@ def _let_wait(session: Session, reading: Reading) -> None:
         f"UPDATE reading SET state = {WAITING} WHERE series = ? AND time = ? AND state = {FORWARDED}",
         _key(session, reading),
     )
-
-
-def _verdict(reading: Reading) -> tuple[float, str, tuple[str, ...]]:
-    return reading.value, reading.quality, reading.reasons
 
 
 def _judged_as(reading: Reading, judged: Reading) -> Reading:
