@@ -9,13 +9,15 @@ import csv
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ingest.decoders.base import RawReading
+from ingest.files.quick_rows import QuickRows
 from ingest.files.tables import check_header, parse_number
 from twin.clock import as_utc, parse_time
 from twin.errors import ConfigError, InputError
@@ -57,8 +59,10 @@ class _UnknownSensorError(InputError):
     problem = "unknown_sensor"
 
 
-def read_readings(path: Path, sensors: Mapping[str, Sensor], *, now: datetime) -> Iterator[Reading | BadRow]:
-    """Read `path` (Parquet by its suffix, else CSV) row by row, in constant memory.
+def read_readings(
+    path: Path, sensors: Mapping[str, Sensor], *, now: datetime, skip: int = 0
+) -> Iterator[Reading | BadRow]:
+    """Read `path` (Parquet by its suffix, else CSV) row by row, in constant memory, without the first `skip` rows.
 
     Rows without `available_at` became available at `now`. Values are converted to SI; quality is not judged here.
 
@@ -68,13 +72,13 @@ def read_readings(path: Path, sensors: Mapping[str, Sensor], *, now: datetime) -
     """
     now = as_utc(now)
     if path.suffix.lower() == ".parquet":
-        return _read_parquet(path, sensors, now)
-    return _read_csv(path, sensors, now)
+        return _read_parquet(path, sensors, now, skip)
+    return _read_csv(path, sensors, now, skip)
 
 
-def _read_csv(path: Path, sensors: Mapping[str, Sensor], now: datetime) -> Iterator[Reading | BadRow]:
+def _read_csv(path: Path, sensors: Mapping[str, Sensor], now: datetime, skip: int) -> Iterator[Reading | BadRow]:
     header_line, columns = _header(path)
-    return _csv_rows(path, header_line, columns, sensors, now)
+    return _csv_rows(islice(_csv_lines(path, header_line), skip, None), columns, sensors, now)
 
 
 def _header(path: Path) -> tuple[int, list[str]]:
@@ -91,18 +95,28 @@ def _header(path: Path) -> tuple[int, list[str]]:
     raise InputError(f"{path.name} is empty: it needs a line with the columns {', '.join(REQUIRED)}")
 
 
+def _csv_lines(path: Path, header_line: int) -> Iterator[tuple[int, bytes]]:
+    return ((number, line) for number, line in _lines(path) if number > header_line and line.strip(b" \t\r\n,"))
+
+
 def _csv_rows(
-    path: Path, header_line: int, columns: Sequence[str], sensors: Mapping[str, Sensor], now: datetime
+    lines: Iterable[tuple[int, bytes]], columns: Sequence[str], sensors: Mapping[str, Sensor], now: datetime
 ) -> Iterator[Reading | BadRow]:
-    for number, line in _lines(path):
-        if number <= header_line or not line.strip(b" \t\r\n,"):
-            continue
-        row: dict[str, Any] = {}
-        try:
-            row = _csv_row(line, columns)
-            yield _reading(row, sensors, now)
-        except InputError as error:
-            yield BadRow(number, error.problem, str(error), line.rstrip(b"\r\n"), _raw(row))
+    quick = QuickRows(columns, sensors, now)
+    for number, line in lines:
+        yield quick.reading(line) or _csv_item(number, line, columns, sensors, now)
+
+
+def _csv_item(
+    number: int, line: bytes, columns: Sequence[str], sensors: Mapping[str, Sensor], now: datetime
+) -> Reading | BadRow:
+    """Read one line by all the rules."""
+    row: dict[str, Any] = {}
+    try:
+        row = _csv_row(line, columns)
+        return _reading(row, sensors, now)
+    except InputError as error:
+        return BadRow(number, error.problem, str(error), line.rstrip(b"\r\n"), _raw(row))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -139,7 +153,7 @@ def _cells(text: str) -> list[str]:
     return [cell.strip() for row in rows for cell in row]
 
 
-def _read_parquet(path: Path, sensors: Mapping[str, Sensor], now: datetime) -> Iterator[Reading | BadRow]:
+def _read_parquet(path: Path, sensors: Mapping[str, Sensor], now: datetime, skip: int) -> Iterator[Reading | BadRow]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -150,10 +164,12 @@ def _read_parquet(path: Path, sensors: Mapping[str, Sensor], now: datetime) -> I
     except (OSError, pyarrow.ArrowException) as error:
         raise InputError(f"cannot read {path.name} as Parquet: {error}") from error
     check_header(path, file.schema_arrow.names, required=REQUIRED, optional=OPTIONAL)
-    return _parquet_rows(path, file, sensors, now)
+    return _parquet_rows(path, file, sensors, now, skip)
 
 
-def _parquet_rows(path: Path, file: Any, sensors: Mapping[str, Sensor], now: datetime) -> Iterator[Reading | BadRow]:
+def _parquet_rows(
+    path: Path, file: Any, sensors: Mapping[str, Sensor], now: datetime, skip: int
+) -> Iterator[Reading | BadRow]:
     import pyarrow
 
     number = 0
@@ -166,7 +182,9 @@ def _parquet_rows(path: Path, file: Any, sensors: Mapping[str, Sensor], now: dat
                 raise InputError(f"{path.name} is damaged after row {number}: {error}") from error
             if batch is None:
                 return
-            for row in _python_rows(batch):
+            begin = min(max(skip - number, 0), batch.num_rows)
+            number += begin
+            for row in _python_rows(batch.slice(begin)):
                 number += 1
                 try:
                     yield _parquet_reading(row, sensors, now)
@@ -198,7 +216,20 @@ def _python_rows(batch: Any) -> Iterator[dict[str, Any] | Exception]:
         if pyarrow.types.is_timestamp(column.type) and column.type.unit == "ns":
             column = column.cast(pyarrow.timestamp("us", tz=column.type.tz), safe=False)
         columns[name] = column
-    for position in range(batch.num_rows):
+    try:
+        whole = [column.to_pylist() for column in columns.values()]
+    except (ValueError, OverflowError, pyarrow.ArrowException):
+        yield from _rows_one_by_one(columns, batch.num_rows)
+        return
+    for cells in zip(*whole, strict=True):
+        yield dict(zip(columns, cells, strict=True))
+
+
+def _rows_one_by_one(columns: Mapping[str, Any], count: int) -> Iterator[dict[str, Any] | Exception]:
+    """Take the rows apart singly, so that a cell that cannot be spoils its own row only."""
+    import pyarrow
+
+    for position in range(count):
         try:
             yield {name: column[position].as_py() for name, column in columns.items()}
         except (ValueError, OverflowError, pyarrow.ArrowException) as error:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.decoders.base import RawReading
+from ingest.files.quick_rows import QuickRows
 from ingest.files.readings import LONGEST_LINE, BadRow, read_readings
 from twin.errors import ConfigError, InputError, NaiveDatetimeError
 from twin.readings import Reading, Sensor
@@ -145,6 +146,55 @@ def test_every_line_is_answered_for(tmp_path: Path, lines: list[bytes]) -> None:
     assert len(items) == len(rows) + 2
     bad = [item for item in items if isinstance(item, BadRow)]
     assert [item.payload for item in bad] == [row.rstrip(b"\r") for row in rows]
+
+
+_plain_cells = {
+    "sensor_id": st.sampled_from(["p-1", "q-1", " p-1 ", "x-9", '"p-1"', "", "p-1\r"]),
+    "observed_at": st.one_of(
+        st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda moment: f"{moment.isoformat()}Z"),  # noqa: DTZ001
+        st.sampled_from(["2026-04-01T05:00:00+05:30", "2026-04-01", "20260401T050000Z", "2026-04-01T05:00:00", ""]),
+    ),
+    "value": st.one_of(
+        st.floats().map(repr),
+        st.decimals(allow_nan=False, allow_infinity=False).map(str),
+        st.sampled_from(["1_000", "+.5", "5.", "-1E+3", "1e999", "٣", "0x1p3", "1,5", "\u2009 7", "infinity", "-0"]),
+    ),
+    "unit": st.sampled_from(["", "m", "bar", "L/s", "degC", "furlong", " mca"]),
+    "available_at": st.sampled_from(["", "2026-04-01T05:00:07Z", "2026-04-01T05:00:07", "soon"]),
+    "seq": st.sampled_from(["", "0", "12", "-1", "1.0", "9223372036854775807", "9223372036854775808", "²", "007"]),
+}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    columns=st.permutations(list(_plain_cells)),
+    width=st.integers(0, 3),
+    rows=st.lists(st.fixed_dictionaries(_plain_cells), min_size=1, max_size=8),
+    ends=st.lists(st.sampled_from(["\n", "\r\n", "\r\r\n", ",\n"]), min_size=8, max_size=8),
+)
+def test_the_short_way_reads_alike(
+    tmp_path: Path, columns: list[str], width: int, rows: list[dict[str, str]], ends: list[str]
+) -> None:
+    """Against the long way, which is the definition: every row gets the same reading, or the same reason."""
+    optional = ["unit", "available_at", "seq"]
+    columns = [name for name in columns if name not in optional[width:]]
+    lines = [",".join(row[name] for name in columns) + end for row, end in zip(rows, ends, strict=False)]
+    path = written(tmp_path, ",".join(columns) + "\n" + "".join(lines))
+    found = read(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(QuickRows, "reading", lambda *_: None)
+        assert found == read(path)
+
+
+def test_plain_rows_go_the_short_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.files.readings._csv_item", None)
+    assert read(written(tmp_path, f"{HEADER}\n{GOOD}\nq-1,2026-04-01T05:00:00Z,1,,,\n"))[0] == READING
+
+
+@pytest.mark.parametrize("skip", [0, 1, 2, 3, 9])
+def test_the_first_rows_can_be_skipped(tmp_path: Path, skip: int) -> None:
+    path = written(tmp_path, f"{HEADER}\n{GOOD}\n\nbad\n,,\n{GOOD}\n")
+    assert list(read_readings(path, SENSORS, now=NOW, skip=skip)) == read(path)[skip:]
 
 
 # ------------------------------------------------------------------------------------------------------ parquet
