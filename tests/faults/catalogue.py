@@ -230,6 +230,13 @@ def burst(drill: Drill) -> None:
     drill.stand.await_("the burst", lambda: all(sending.is_done for sending in drill.stand.sendings))
 
 
+def kill_in_burst(drill: Drill) -> None:
+    """What was refused before a kill comes again after it, to an ingester that remembers no rate."""
+    drill.stand.await_("refusals", lambda: drill.stand.dead() > 100)
+    drill.stand.kill_ingester()
+    drill.stand.start_ingester()
+
+
 def poison(drill: Drill) -> None:
     """The flow itself is the fault."""
 
@@ -254,6 +261,7 @@ FAULTS = (
     Fault("clock jumps", jump_clock),
     Fault("poison messages", poison, poison=0.1),
     Fault("burst of one gateway", burst, bad=0.0, rate=200.0, gateways=10, loud=True),
+    Fault("kill -9 in a burst", kill_in_burst, bad=0.0, rate=200.0, gateways=10, loud=True),
 )
 STORM = (
     Fault("storm of kills and restarts", kill_ingester_and_restart_broker, counts="kills"),

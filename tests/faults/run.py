@@ -27,6 +27,8 @@ from servers.small_disk import MountRefusedError, small_disk
 
 _SMALL_DISK_MB = 48
 _LOUD_RATE = 2000.0
+_LOUD_AT_LEAST = 3000
+"""More than the ten seconds' worth of messages that a gateway may send at once."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ def run_fault(fault: Fault, scale: Scale, *, seed: int, folder: Path, server: In
     end_us = time.time_ns() // 1000
     messages = scale.messages // 4 if fault.loud else scale.messages
     flow = Flow(seed, messages, end_us, gateways=fault.gateways, bad=fault.bad, poison=fault.poison)
-    loud = Flow(seed + 1, scale.messages, end_us, name=LOUD, gateways=1, bad=0.0) if fault.loud else None
-    sensors = flow.sensor_ids + (loud.sensor_ids if loud else [])
+    loud = Flow(seed + 1, scale.messages + _LOUD_AT_LEAST, end_us, name=LOUD, gateways=1, bad=0.0)
+    sensors = flow.sensor_ids + loud.sensor_ids
     with ExitStack() as stack:
         disk = _disk(stack, folder, scale) if fault.small_disk else None
         built = stack.enter_context(
@@ -90,12 +92,16 @@ def run_fault(fault: Fault, scale: Scale, *, seed: int, folder: Path, server: In
         built.start_ingester(must_subscribe=True)
         pulse = stack.enter_context(Pulse(built))
         drill = Drill(built, built.send(flow, rate=fault.rate), random.Random(seed), scale.strikes_of(fault))
-        sent_loud = built.send(loud, rate=_LOUD_RATE) if loud else None
-        fault.strike(drill)
-        built.settle()
+        if fault.loud:
+            built.send(loud, rate=_LOUD_RATE)
+        try:
+            fault.strike(drill)
+            built.settle()
+        except (TimeoutError, RuntimeError) as error:  # the others must have their turn
+            built.wrongs.append(str(error))
         built.end_ingester()
         outcome = _outcome(fault, built, pulse, drill)
-        if sent_loud is not None:
+        if fault.loud:
             _judge_burst(outcome, built, pulse, drill)
     outcome.seconds = time.monotonic() - began
     return outcome
@@ -135,6 +141,8 @@ def _judge_burst(outcome: Outcome, built: Stand, pulse: Pulse, drill: Drill) -> 
         f"SELECT count(*) FROM events WHERE kind = 'rate_limited' AND subject LIKE '%{LOUD}-0%'",
     )
     outcome.notes.append(f"{limited} rate limited, {events} event")
+    if not limited:
+        outcome.wrongs.append("the loud gateway was never limited")
     if events != 1:
         outcome.wrongs.append(f"{events} events name the loud gateway, there should be one")
 
