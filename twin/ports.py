@@ -370,6 +370,37 @@ class StaleMarks(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ImportProgress:
+    """How far the import of one file of readings has come: its first `rows_done` rows are durable.
+
+    `digest` is the SHA-256 of the file's content. What rows without `available_at` became available at is `begun_at`.
+    """
+
+    digest: str
+    name: str
+    rows_done: int
+    begun_at: datetime
+    updated_at: datetime
+    counts: Mapping[str, int]
+
+
+class ImportLog(Protocol):
+    """Imports that have begun and not ended."""
+
+    def import_progress(self, digest: str) -> ImportProgress | None:
+        """Return how far the import of a file has come, or None if none has begun (or it has ended)."""
+        ...
+
+    def save_import(self, progress: ImportProgress) -> None:
+        """Keep how far an import has come."""
+        ...
+
+    def forget_import(self, digest: str) -> None:
+        """Forget an import: it has ended, or is to begin anew."""
+        ...
+
+
 class CustomerRegistry(Protocol):
     """The customers and their connections."""
 
@@ -588,6 +619,7 @@ class Registry(
     GapLedger,
     WindowLog,
     StaleMarks,
+    ImportLog,
     TrustLog,
     Protocol,
 ):

@@ -14,6 +14,7 @@ from twin.storage.registry.engine import make_engine, parse_url
 from twin.storage.registry.events import SqlEvents
 from twin.storage.registry.forecasts import SqlForecasts
 from twin.storage.registry.gaps import SqlGaps
+from twin.storage.registry.imports import SqlImports
 from twin.storage.registry.incidents import SqlIncidents
 from twin.storage.registry.keys import SqlKeys
 from twin.storage.registry.migrating import migrate
@@ -47,6 +48,7 @@ class SqlRegistry(
     SqlGaps,
     SqlWindows,
     SqlStaleMarks,
+    SqlImports,
     SqlTrust,
 ):
     """Fulfils `twin.ports.Registry`. Safe to share between threads; several processes may open the same database."""
