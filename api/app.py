@@ -11,6 +11,7 @@ from api.guard import Guard
 from api.routes import (
     about,
     administration,
+    consumption,
     customers,
     forecasts,
     health,
@@ -23,13 +24,27 @@ from api.routes import (
     reference,
     sensors,
     state,
+    trust,
 )
 from api.services import Services
 from api.web.login import LoginNeededError, to_login
 from api.web.sessions import Attempts, Sessions
 
 API_PREFIX = "/api/v1"
-_RESOURCES = (about, sensors, network, state, forecasts, incidents, notices, customers, kpis, administration)
+_RESOURCES = (
+    about,
+    sensors,
+    consumption,
+    network,
+    state,
+    forecasts,
+    incidents,
+    notices,
+    customers,
+    kpis,
+    trust,
+    administration,
+)
 _TAGS = {
     "about": "What is running here.",
     "sensors": "Sensors and their readings, with quality and reasons.",

@@ -12,8 +12,10 @@ from typing import Annotated
 import typer
 
 from api.commands import (
+    consumption,
     dead,
     demo,
+    doctor,
     flood,
     importing,
     incidents,
@@ -40,7 +42,7 @@ app.command("demo")(demo.demo)
 app.command("serve")(operate.serve)
 app.command("replay")(demo.replay)
 app.command("import")(importing.import_file)
-app.command("doctor")(operate.doctor)
+app.add_typer(doctor.app, name="doctor")
 app.command("alive")(operate.alive)
 app.add_typer(dead.app, name="dead")
 app.add_typer(sniff.app, name="ingest")
@@ -50,6 +52,7 @@ app.add_typer(weather.app, name="weather")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(notices.app, name="notices")
 app.command("kpis")(operate.kpis)
+app.add_typer(consumption.app, name="consumption")
 app.command("settings")(operate.show_settings)
 app.add_typer(keys.app, name="keys")
 app.command("backup")(safekeeping.backup)

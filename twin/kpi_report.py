@@ -20,6 +20,7 @@ from twin.forecasts import Run, RunKind, SupplyForecast
 from twin.incidents import Incident, IncidentKind
 from twin.kpis import (
     Kpi,
+    Pair,
     Period,
     accuracy_kpis,
     count_data,
@@ -33,7 +34,9 @@ from twin.kpis import (
     predicted_interruptions,
 )
 from twin.ports import CustomerRegistry, ForecastArchive, IncidentLog, ReadingStore, SensorRegistry
-from twin.readings import Reading, Sensor
+from twin.readings import Quality, Reading, Sensor
+from twin.trust import MODEL, REDUNDANT, pairs_with_witness, trust_over, witnesses
+from twin.trust_report import trust_kpis
 from twin.units import si_unit
 
 SAMPLES = 96
@@ -199,14 +202,32 @@ def _data_and_accuracy(
 ) -> Iterator[Kpi]:
     looked_at = _affordable(sensors, period)
     remark = "" if looked_at == period else "only the newest part of the period asked for: too many readings"
-    counts = {}
+    witness = witnesses(sensors.values())
+    kept: dict[str, list[Reading]] = {}
+    counts, trust = {}, []
     figures: list[Kpi] = []
     for sensor_id, sensor in sensors.items():
         readings = store.between(sensor_id, looked_at.start, looked_at.end)
         counts[sensor_id] = count_data(sensor, readings, looked_at)
         figures += data_kpis(counts[sensor_id], looked_at, subject=f"sensor:{sensor_id}", remark=remark)
-        figures += _accuracy(sensor, readings, looked_at, forecasts, lead_time)
+        pairs, due = _pairs(sensor, readings, looked_at, forecasts, lead_time)
+        if due:
+            figures += accuracy_kpis(
+                pairs, looked_at, sensor=sensor, unit=si_unit(sensor.quantity), lead_time=lead_time, forecasts=due
+            )
+        if sensor_id in witness:
+            kept[sensor_id] = readings
+        else:
+            good = [reading for reading in readings if reading.quality is Quality.GOOD]
+            if due and len(good) < len(readings):  # a replaced value is not the sensor's own
+                pairs, _ = _pairs(sensor, good, looked_at, forecasts, lead_time)
+            trust.append(trust_over(sensor, looked_at, readings, pairs, estimate=MODEL))
+    for sensor_id, readings in kept.items():
+        other = witness[sensor_id]
+        pairs = pairs_with_witness(sensors[sensor_id], readings, kept[other])
+        trust.append(trust_over(sensors[sensor_id], looked_at, readings, pairs, estimate=f"{REDUNDANT}:{other}"))
     yield from data_kpis(overall(counts), looked_at, remark=remark)
+    yield from trust_kpis(trust, looked_at, remark=remark)
     yield from figures
 
 
@@ -217,10 +238,10 @@ def _affordable(sensors: dict[str, Sensor], period: Period) -> Period:
     return Period(period.end - timedelta(seconds=int(READINGS_AT_MOST / per_second)), period.end)
 
 
-def _accuracy(
+def _pairs(
     sensor: Sensor, readings: list[Reading], period: Period, forecasts: list[SupplyForecast], lead_time: timedelta
-) -> list[Kpi]:
-    """Return the model's accuracy at a sensor that the forecasts have a series for; nothing for others."""
+) -> tuple[list[Pair], int]:
+    """Pair forecasts with readings at a sensor that they have a series for; and how many forecasts have one."""
     place = (sensor.element_type, sensor.element_id, sensor.quantity)
     due = [
         forecast
@@ -228,9 +249,4 @@ def _accuracy(
         if period.start <= forecast.issued_at + lead_time < period.end
         and any((s.element_type, s.element_id, s.quantity) == place for s in forecast.series)
     ]
-    if not due:
-        return []
-    pairs = pairs_at_lead_time(due, sensor, readings, lead_time=lead_time)
-    return accuracy_kpis(
-        pairs, period, sensor=sensor, unit=si_unit(sensor.quantity), lead_time=lead_time, forecasts=len(due)
-    )
+    return (pairs_at_lead_time(due, sensor, readings, lead_time=lead_time) if due else []), len(due)

@@ -20,7 +20,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from math import prod
 
@@ -156,13 +156,20 @@ def trust_day(
     period = period_of(day)
     if since is not None and since > period.start:
         period = Period(since, max(period.end, since))
+    return replace(trust_over(sensor, period, readings, pairs, estimate=estimate), day=day)
+
+
+def trust_over(
+    sensor: Sensor, period: Period, readings: Sequence[Reading], pairs: Sequence[Pair] = (), *, estimate: str = ""
+) -> TrustDay:
+    """Count any period as if it were a day (that of its beginning); see `trust_day`."""
     inside = [reading for reading in readings if period.start <= reading.observed_at < period.end]
     counts = count_data(sensor, inside, period)
     tolerance = TOLERANCES.get(sensor.quantity)
     compared = pairs if tolerance is not None and len(pairs) >= LEAST_COMPARED else ()
     return TrustDay(
         sensor_id=sensor.sensor_id,
-        day=day,
+        day=period.start.date(),
         expected=counts.expected,
         heard=counts.heard_intervals,
         received=counts.received,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Protocol
@@ -269,41 +269,31 @@ def _put_together(sensor_id: str, days: Sequence[TrustDay], now: datetime) -> Tr
 # --------------------------------------------------------------------------------------------------------- KPIs
 
 
-def trust_kpis(report: TrustReport, period: Period) -> list[Kpi]:
-    """Return the trust of all sensors over the closed days of a period, and its parts, in per cent."""
-    whole = overall_trust(report.days)
-    remark = f"{whole.judged} sensor-days, {whole.compared} of them against an independent estimate"
-    if report.missing:
-        remark += f"; {report.missing} are not counted yet"
-    asked = whole.sensor_days + report.missing
-    shared = Kpi(
-        kpi_id="",
-        name="",
-        definition="",
-        unit="%",
-        period_start=period.start,
-        period_end=period.end,
-        coverage=whole.judged / asked if asked else None,
-        remark=remark,
+def trust_kpis(days: Sequence[TrustDay], period: Period, *, remark: str = "") -> list[Kpi]:
+    """Return the trust in all sensors over a period, and what it is made of, in per cent."""
+    whole = overall_trust(days)
+    rests_on = f"{whole.compared} of {whole.sensor_days} sensors against an independent estimate"
+    product = f"100 x {' x '.join(PARTS)} (those that are known) of each sensor, weighted by its expected readings"
+    within = "100 x good readings within tolerance of an independent estimate / those compared"
+    heard = "100 x expected intervals with a reading, however late / expected intervals (declared cadence)"
+    good = "100 x readings of good quality / readings"
+    rows = (
+        ("data_trust", "Trust in the data", product, whole.trust),
+        ("data_heard", "Data that came at all", heard, whole.availability),
+        ("data_good", "Good data", good, whole.validity),
+        ("data_accuracy", "Data accuracy", within, whole.accuracy),
     )
-    rows = [
-        (
-            "data_trust",
-            "Trust in the data",
-            f"100 x {' x '.join(PARTS)} (the known ones) of each sensor and day, mean weighted by expected readings",
-            whole.trust,
-        )
-    ]
-    if whole.compared:
-        rows.append(
-            (
-                "data_accuracy",
-                "Data accuracy",
-                "100 x good readings within tolerance of an independent estimate / compared",
-                whole.accuracy,
-            )
-        )
     return [
-        replace(shared, kpi_id=kpi_id, name=name, definition=definition, value=None if share is None else 100 * share)
+        Kpi(
+            kpi_id=kpi_id,
+            name=name,
+            definition=definition,
+            unit="%",
+            period_start=period.start,
+            period_end=period.end,
+            value=None if share is None else 100 * share,
+            coverage=(whole.compared if kpi_id == "data_accuracy" else whole.judged) / max(whole.sensor_days, 1),
+            remark="; ".join(filter(None, (rests_on, remark))),
+        )
         for kpi_id, name, definition, share in rows
     ]

@@ -47,6 +47,7 @@ def serve(
 
 def _start(role: str, settings: Settings, host: str, port: int, stack: ExitStack) -> None:
     from api import bootstrap, roles
+    from api.home_assistant import home_assistant_of
     from twin.clock import SystemClock
 
     listener = None
@@ -64,6 +65,10 @@ def _start(role: str, settings: Settings, host: str, port: int, stack: ExitStack
         stack.callback(ingest.stop)
         ingest.start()
         say(f"Broker: {_without_password(ingest.broker_url)}")
+        told = home_assistant_of(settings, memory, clock, ingest.broker_url)
+        if told is not None:
+            stack.callback(told.stop)
+            told.start()
     if role in ("all", "cycle"):
         weather = bootstrap.make_weather(settings, memory.registry)
         cycle = roles.CycleRole(
@@ -139,17 +144,14 @@ def kpis(
     json: Json = False,
 ) -> None:
     """Compute the KPIs of a period, with numerator, denominator and coverage."""
-    from api.bootstrap import is_exercise, offline
+    from api.bootstrap import offline
+    from api.commands.moment import now_of
     from twin.clock import parse_time
     from twin.errors import InputError
-    from twin.forecasts import RunKind
     from twin.kpi_report import FRESH_CYCLES, kpi_report
 
     with offline(data_dir) as here:
-        now = here.clock.now()
-        if is_exercise(here.settings.data_dir):  # a demo's or replay's now is where its clock stopped
-            newest = [here.registry.latest_run(kind, good_only=False) for kind in RunKind]
-            now = max((run.issued_at for run in newest if run is not None), default=now)
+        now = now_of(here)
         until = parse_time(end) if end else now
         since = parse_time(start) if start else until - timedelta(days=days)
         if since >= until:

@@ -8,13 +8,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from api.auth import Viewer, services_of
+from api.auth import Role, Viewer, audit, require, services_of
 from api.routes.query import Cursor, From, Id, KnownAt, Limit, To, make_cursor, page_by_key, read_cursor, require_order
 from api.schemas.base import PageOut, page_out
 from api.schemas.readings import ReadingOut
 from api.schemas.sensors import SensorOut
 from api.services import Services
 from twin.clock import format_time, parse_time
+from twin.consumption import is_household
 from twin.errors import InputError, NotFoundError
 from twin.ports import ReadingStore
 from twin.readings import Quality, Reading, Sensor
@@ -49,7 +50,7 @@ def get_sensor(request: Request, _: Viewer, sensor_id: Id) -> SensorOut:
 @router.get("/sensors/{sensor_id}/readings")
 def list_readings(
     request: Request,
-    _: Viewer,
+    caller: Viewer,
     sensor_id: Id,
     start: From = None,
     end: To = None,
@@ -60,10 +61,14 @@ def list_readings(
 ) -> PageOut[ReadingOut]:
     """List a sensor's readings in order of time, values in SI, all qualities unless `quality` is given.
 
+    Those of a household's meter are personal: they need the role operator, and the read is written down.
     With `quality`, a page may hold fewer readings than `limit`; go on until `next_cursor` is null.
     """
     services = services_of(request)
-    _sensor(services, sensor_id)
+    sensor = _sensor(services, sensor_id)
+    if is_household(sensor):
+        require(services, caller, Role.OPERATOR, f"GET {request.url.path}")
+        audit(services, caller.actor, "readings.read", sensor_id, f"connection {sensor.connection_id}")
     require_order(start, end)
     of = f"readings:{sensor_id}"
     begin = _begin(read_cursor(of, cursor), max(start or FIRST, FIRST))

@@ -6,12 +6,13 @@ from datetime import datetime
 
 from fastapi import APIRouter, Request
 
-from api.auth import Viewer, services_of
+from api.auth import Role, Viewer, services_of
 from api.freshness import latest_good
 from api.routes.query import Cursor, Limit, page_by_key
 from api.schemas.readings import ReadingOut
 from api.schemas.state import ModelStateOut, SensorStateOut, StateOut
 from api.services import Services
+from twin.consumption import is_household
 from twin.forecasts import RunKind
 from twin.readings import Reading, Sensor
 from twin.staleness import stale_since
@@ -20,11 +21,15 @@ router = APIRouter(tags=["state"])
 
 
 @router.get("/state")
-def state(request: Request, _: Viewer, limit: Limit = 1000, cursor: Cursor = None) -> StateOut:
-    """Return each sensor's newest trusted value with its age, and what the supply model's state was taken from."""
+def state(request: Request, caller: Viewer, limit: Limit = 1000, cursor: Cursor = None) -> StateOut:
+    """Return each sensor's newest trusted value with its age, and what the supply model's state was taken from.
+
+    Households' meters are personal: they are listed for operators only.
+    """
     services = services_of(request)
     now = services.clock.now()
-    sensors = list(services.registry.sensors().values())
+    may_see_all = caller.may(Role.OPERATOR)
+    sensors = [one for one in services.registry.sensors().values() if may_see_all or not is_household(one)]
     page = page_by_key(sensors, lambda sensor: sensor.sensor_id, of="state", limit=limit, cursor=cursor)
     newest = services.readings.latest([sensor.sensor_id for sensor in page.items], at=now)
     gone = stale_since(services.registry.stale_marks(), newest, now=now)

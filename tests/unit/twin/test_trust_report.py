@@ -161,11 +161,16 @@ def test_an_empty_store_has_no_days_and_every_sensor_was_never_heard(registry: S
     assert empty == TrustReport((), 0)
     lines = sensors_worst_first(empty, registry.sensors(), {}, now=NOW)
     assert [line.why for line in lines] == ["never heard"] * 3
-    assert trust_kpis(empty, Period(MIDNIGHT, NOW))[0].value is None
+    assert trust_kpis(empty.days, Period(MIDNIGHT, NOW))[0].value is None
 
 
 def test_the_figure_of_the_network_says_how_much_it_rests_on(report: Callable[..., TrustReport]) -> None:
-    trust, accuracy = trust_kpis(report(first=FIRST, last=FIRST), Period(MIDNIGHT, NOW))
-    assert (trust.kpi_id, trust.value, trust.coverage) == ("data_trust", 100, 1)
-    assert "2 of them against an independent estimate" in trust.remark
-    assert (accuracy.kpi_id, accuracy.value) == ("data_accuracy", 100)
+    kpis = trust_kpis(report(first=FIRST, last=FIRST).days, Period(MIDNIGHT, NOW), remark="and more")
+    assert {kpi.kpi_id: kpi.value for kpi in kpis} == {
+        "data_trust": 100,
+        "data_heard": 100,
+        "data_good": 100,
+        "data_accuracy": 100,
+    }
+    assert [kpi.coverage for kpi in kpis] == [1, 1, 1, 1]
+    assert kpis[0].remark == "2 of 2 sensors against an independent estimate; and more"
