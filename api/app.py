@@ -13,7 +13,9 @@ from api.routes import (
     administration,
     consumption,
     customers,
+    events,
     forecasts,
+    gaps,
     health,
     incidents,
     kpis,
@@ -34,6 +36,8 @@ API_PREFIX = "/api/v1"
 _RESOURCES = (
     about,
     sensors,
+    gaps,
+    events,
     consumption,
     network,
     state,
@@ -48,6 +52,8 @@ _RESOURCES = (
 _TAGS = {
     "about": "What is running here.",
     "sensors": "Sensors and their readings, with quality and reasons.",
+    "gaps": "Readings that should have come and did not.",
+    "events": "What happened around the readings: alarms of devices, suspicious senders, stores that fill up.",
     "network": "The supply and drainage networks and their districts.",
     "state": "The newest trusted values.",
     "forecasts": "Forecasts of supply and drainage, with what they rest on and how old they are.",

@@ -17,6 +17,8 @@ from api.commands import (
     demo,
     doctor,
     flood,
+    gaps,
+    gateway,
     importing,
     incidents,
     keys,
@@ -45,6 +47,8 @@ app.command("import")(importing.import_file)
 app.add_typer(doctor.app, name="doctor")
 app.command("alive")(operate.alive)
 app.add_typer(dead.app, name="dead")
+app.add_typer(gaps.app, name="gaps")
+app.command("gateway")(gateway.gateway)
 app.add_typer(sniff.app, name="ingest")
 app.add_typer(supply.app, name="supply")
 app.add_typer(flood.app, name="flood")

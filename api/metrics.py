@@ -35,6 +35,7 @@ class TwinCollector(Collector):
         parts: dict[str, Part] = {
             "readings": self._readings,
             "registry": self._counts,
+            "gaps": self._gaps,
             "forecasts": self._forecasts,
             "roles": self._beats,
         }
@@ -66,6 +67,17 @@ class TwinCollector(Collector):
             _by("h2twin_incidents", "Incidents ever opened", "kind", registry.count_incidents()),
             _by("h2twin_notices", "Notices", "state", registry.count_notices()),
             _by("h2twin_forecasts", "Good forecasts", "kind", registry.count_runs()),
+        ]
+
+    def _gaps(self) -> list[GaugeMetricFamily]:
+        registry = self._services.registry
+        totals = registry.gap_totals()
+        age_s = (self._services.clock.now() - totals.since).total_seconds() if totals.since else 0.0
+        return [
+            _by("h2twin_gaps", "Gaps in the readings", "state", registry.count_gaps()),
+            GaugeMetricFamily("h2twin_readings_missing", "Readings that the waiting gaps lack", value=totals.missing),
+            GaugeMetricFamily("h2twin_gap_age_seconds", "Age of the oldest waiting gap", value=age_s),
+            _by("h2twin_events", "Events around the readings", "kind", registry.count_events()),
         ]
 
     def _forecasts(self) -> list[GaugeMetricFamily]:

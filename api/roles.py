@@ -18,19 +18,21 @@ from typing import TYPE_CHECKING
 import structlog
 
 from api import bootstrap
+from api.gap_keeping import GapKeeping
 from api.settings import Settings
+from api.store_watch import StoreWatch
 from twin.clock import Clock
 from twin.errors import ConflictError, TwinError
-from twin.ports import Beat, ReadingStore, Registry
+from twin.ports import Beat, Registry
 
 if TYPE_CHECKING:
+    from ingest.guard.gateways import GatewayGuard
     from ingest.mqtt import MqttIngester
     from twin.cycle import Cycle
 
 log = structlog.get_logger()
 
 BEAT_EVERY_S = 2.0
-CHECK_STORE_EVERY_S = 10.0
 LEASE = "cycle"
 LONGEST_LEASE_S, SHORTEST_LEASE_S = 30.0, 6.0
 """So long after a process was killed another one takes over: three periods of the cycle, within these limits."""
@@ -39,9 +41,14 @@ SHORTEST_HANG_S = 900.0
 
 
 class IngestRole:
-    """Hosts the embedded broker (unless one is named) and takes readings in."""
+    """Hosts the embedded broker (unless one is named), takes readings in, and asks for those that are missing.
 
-    def __init__(self, settings: Settings, memory: bootstrap.Memory, clock: Clock) -> None:
+    With `asks` False no gateway is asked: in an exercise everything was sent.
+    """
+
+    def __init__(self, settings: Settings, memory: bootstrap.Memory, clock: Clock, *, asks: bool = True) -> None:
+        self._asks = asks
+        self._gaps: GapKeeping | None = None
         self._settings = settings
         self._memory = memory
         self._clock = clock
@@ -49,24 +56,31 @@ class IngestRole:
         self._stop = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="ingest-beat", daemon=True)
         self.ingester: MqttIngester | None = None
+        self.guard: GatewayGuard | None = None
         self.broker_url = ""
 
     def start(self) -> None:
         """Start broker and ingester; a broker that is away is waited for, not an error."""
+        from ingest.guard.gateways import GatewayGuard
         from ingest.mappings import load_mappings
         from ingest.mqtt import MqttIngester
         from ingest.pipeline import Pipeline
 
         self.broker_url = self._broker()
+        self._gaps = GapKeeping(self._memory, self._clock, self.broker_url, asks=self._asks)
+        self.guard = GatewayGuard(self._memory.registry, rate_per_s=self._settings.gateway_rate)
         pipeline = Pipeline(
             readings=self._memory.readings,
             dead_letters=self._memory.registry,
             sensors=self._memory.registry,
             notebook=self._memory.registry,
             mappings=load_mappings(self._settings.mappings),
+            guard=self.guard,
+            observers=(self.guard, self._gaps.watch),
         )
         self.ingester = MqttIngester(bootstrap.mqtt_settings(self._settings, self.broker_url), pipeline, self._clock)
         self.ingester.start()
+        self._gaps.start()
         self._beating.start()
 
     def stop(self) -> None:
@@ -75,6 +89,8 @@ class IngestRole:
         if self.ingester is not None:
             self.ingester.stop(10.0)
             self._beating.join(10.0)
+        if self._gaps is not None:
+            self._gaps.stop()
         self._stack.close()
 
     def _broker(self) -> str:
@@ -89,38 +105,16 @@ class IngestRole:
 
     def _beat(self) -> None:
         assert self.ingester is not None
-        store = _StoreWatch(self._memory.readings)
+        store = StoreWatch(self._memory.readings, self._memory.registry, self._clock)
         while not self._stop.wait(BEAT_EVERY_S):
             state = self.ingester.state()
             away = "" if state.connected else "the broker is away"
             troubles = [trouble for trouble in (state.paused_because, away, store.trouble()) if trouble]
             numbers = {name: float(v) for name, v in asdict(state).items() if isinstance(v, (int, float))}
-            beat = Beat("ingest", self._clock.now(), not troubles, "; ".join(troubles), {**numbers, **store.figures})
+            refused = {f"refused_{reason}": float(count) for reason, count in state.by_reason.items()}
+            figures = {**numbers, **refused, **(self.guard.figures() if self.guard else {}), **store.figures}
+            beat = Beat("ingest", self._clock.now(), not troubles, "; ".join(troubles), figures)
             _leave(self._memory.registry, beat)
-
-
-class _StoreWatch:
-    """Looks after the readings' store from where its spool is: only the ingester sees what waits in it."""
-
-    def __init__(self, store: ReadingStore) -> None:
-        self._store = store
-        self._looked_at = 0.0
-        self._trouble = ""
-        self.figures: dict[str, float] = {}
-
-    def trouble(self) -> str:
-        """Return what is wrong with the store, looked at no more often than every `CHECK_STORE_EVERY_S`."""
-        if time.monotonic() - self._looked_at < CHECK_STORE_EVERY_S:
-            return self._trouble
-        self._looked_at = time.monotonic()
-        try:
-            self._store.check()
-            stats = self._store.stats()
-            self.figures = {"spool_pending": stats.pending, "spool_quarantined": stats.quarantined}
-            self._trouble = ""
-        except TwinError as error:
-            self._trouble = f"readings: {error}"
-        return self._trouble
 
 
 class CycleRole:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from ingest.gap_watch import END_OF_TIME
 from twin.clock import Clock
-from twin.gaps import WAITING, Gap, gaps_among, is_counted, reconciled
+from twin.gaps import WAITING, Gap, GapState, gaps_among, is_counted, reconciled
 from twin.ports import GapLedger, ReadingStore
 from twin.readings import Reading, Sensor
 
@@ -54,7 +54,8 @@ class GapBook:
             self.settle(sensor, gap.gateway_id, gap.start, gap.end)
         else:
             self._put_right(sensor, gap.gateway_id, gap.start, gap.end)
-        return [held for held in self._known(gap.sensor_id, gap.start, gap.end) if held.is_waiting]
+        around = self._known(gap.sensor_id, gap.start, gap.end)
+        return [held for held in around if held.state is not GapState.CLOSED]
 
     def is_stored(self, sensor_id: str, at: datetime) -> bool:
         """Whether any reading of the sensor is stored for this very moment."""

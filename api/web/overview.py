@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from api.freshness import Freshness, latest_good
 from api.services import Services
+from twin.events import SECURITY, Event
 from twin.forecasts import Run, RunKind
+from twin.gaps import GapTotals
 from twin.incidents import Incident
 from twin.notices import Notice, NoticeState
 from twin.ports import Beat
@@ -15,6 +17,8 @@ from twin.readings import Quality
 from twin.staleness import stale_since
 
 LISTED = 20
+SECURITY_SHOWN = timedelta(days=7)
+"""Security events that began longer ago are in the list of events only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Overview:
     silent: tuple[SensorLine, ...]
     bad: tuple[SensorLine, ...]
     dead_letters: int
+    gaps: GapTotals
+    security: tuple[Event, ...]
     drafts: tuple[Notice, ...]
     in_force: int
     beats: tuple[Beat, ...]
@@ -77,6 +83,8 @@ def overview(services: Services) -> Overview:
         silent=tuple(silent),
         bad=tuple(bad),
         dead_letters=registry.count_dead_letters(),
+        gaps=registry.gap_totals(),
+        security=registry.events(kinds=sorted(SECURITY), start=now - SECURITY_SHOWN, limit=LISTED).items,
         drafts=registry.notices(states=[NoticeState.DRAFT, NoticeState.APPROVED], limit=100).items,
         in_force=counts.get(NoticeState.PUBLISHED, 0) + counts.get(NoticeState.UPDATED, 0),
         beats=tuple(registry.beats().values()),
