@@ -48,6 +48,14 @@ class Settings(BaseSettings):
         200.0, ge=0, description="Live messages a second that one gateway may send; the rest is refused. 0: no limit."
     )
 
+    home_assistant: bool = Field(False, description="Tell Home Assistant of sensors and figures by MQTT discovery.")
+    home_assistant_prefix: str = Field(
+        "homeassistant", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", description="Its discovery prefix."
+    )
+    home_assistant_meters: bool = Field(
+        False, description="Tell it of household meters too; their readings are personal data."
+    )
+
     influx_url: str | None = Field(None, description="InfluxDB 2; without it readings are kept in SQLite.")
     influx_org: str = Field("h2twin", description="Organisation in InfluxDB.")
     influx_bucket: str = Field("h2twin", description="Bucket in InfluxDB.")

@@ -1,0 +1,1 @@
+"""Out to Home Assistant: sensors and figures appear there by MQTT discovery, with no work on its side."""
