@@ -136,6 +136,16 @@ EXPECTED: dict[str, list[list[tuple[str, datetime | None, float, str | None]] | 
         [("L-7", at(45), 2.5, "m")],
         [("T-5", None, 20.0, "degC")],
     ],
+    "sparkplug_b": [  # data without the births before it cannot be understood; whole lives are in the unit tests
+        [],
+        [
+            ("Q-12", datetime(2025, 11, 22, 8, 26, 40, tzinfo=UTC), 84.5, None),
+            ("P-13", datetime(2025, 11, 22, 8, 26, 40, tzinfo=UTC), 4.199999809265137, None),
+        ],
+        "before its birth",
+        "before its birth",
+        [],
+    ],
 }
 
 

@@ -33,9 +33,6 @@ def caught(*messages: tuple[str, bytes]) -> Catch:
 
 def samples(form: str) -> list[tuple[str, bytes]]:
     """Return what is recorded of one format."""
-    if form == "sparkplug_b":
-        node: dict[str, Any] = json.loads((DATA / "sparkplug" / "edge_node.json").read_text())
-        return [(topic.partition("#")[0], bytes.fromhex(m["hex"])) for topic, m in node.items() if "hex" in m]
     rows: list[dict[str, Any]] = json.loads((DATA / "mqtt_payloads" / f"{form}.json").read_text())
     return [(row["topic"], _bytes(row["payload"])) for row in rows]
 

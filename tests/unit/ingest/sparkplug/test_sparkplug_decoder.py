@@ -84,22 +84,17 @@ def test_births_give_values_names_types_and_units_to_what_follows() -> None:
 
 
 def test_the_recorded_edge_node_is_read() -> None:
-    recorded = json.loads((Path(__file__).parents[3] / "data" / "sparkplug" / "edge_node.json").read_text())
+    rows = json.loads((Path(__file__).parents[3] / "data" / "mqtt_payloads" / "sparkplug_b.json").read_text())
     names = frozenset({"Porto/RTU-001/DMA-12/inlet/flow_m3h", "Porto/RTU-001/DMA-12/inlet/pressure_bar"})
     decoder = a_decoder(names=names)
-    found: dict[str, list[tuple[str, float]]] = {}
-    refused = []
-    for topic, message in recorded.items():
-        if "hex" in message:
-            told = decoder.decode(topic.partition("#")[0], bytes.fromhex(message["hex"]), T0)
-            found[topic.split("/")[2] + topic.partition("#")[1]] = [(r.name[-8:], r.value) for r in told.readings]
-            refused += [(item.name, item.reason) for item in told.refused]
-            last = told
-    assert found["DBIRTH"] == [("flow_m3h", 84.5), ("sure_bar", pytest.approx(4.2))]
-    assert found["DDATA"] == [("flow_m3h", 85.25), ("sure_bar", 4.125)]
-    assert found["DDATA#"] == [("flow_m3h", 80.0)]
+    told = [decoder.decode(row["topic"], bytes.fromhex(row["payload"]["hex"]), T0) for row in rows]
+    _, birth, data, historical, death = [[(r.name[-8:], r.value) for r in one.readings] for one in told]
+    refused = [(item.name, item.reason) for one in told for item in one.refused]
+    assert birth == [("flow_m3h", 84.5), ("sure_bar", pytest.approx(4.2))]
+    assert data == [("flow_m3h", 85.25), ("sure_bar", 4.125)]
+    assert (historical, death) == ([("flow_m3h", 80.0)], [])
     assert refused == [("Porto/RTU-001/DMA-12/inlet/pressure_bar", Refusal.EMPTY)]
-    assert set(last.stale) == names
+    assert set(told[-1].stale) == names
 
 
 def test_metrics_that_nobody_mapped_are_no_matter() -> None:
