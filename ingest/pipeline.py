@@ -145,11 +145,15 @@ class Pipeline:
         """Decode and judge.
 
         Raises:
-            UnavailableError: If the sensors cannot be read: try again, nothing has happened.
+            UnavailableError: If the sensors or the letters cannot be read: try again, nothing has happened.
         """
         if self._decoded is None or self._decoded[0] is not messages:
             batch = PreparedBatch()
-            self._decoded = messages, batch, [one for message in messages for one in self._arrivals(message, batch)]
+            self._decoded = (
+                messages,
+                batch,
+                [one for message in self._fresh(messages, batch) for one in self._arrivals(message, batch)],
+            )
         _, batch, arrivals = self._decoded
         self._sensors.refresh()
         if any(self._sensors.get(arrival.sensor_id) is None for arrival in arrivals):
@@ -180,6 +184,22 @@ class Pipeline:
         return BatchOutcome(
             batch.appended.stored, batch.appended.duplicates, dead, by_reason, commands=tuple(batch.commands)
         )
+
+    def _fresh(self, messages: Sequence[Message], batch: PreparedBatch) -> Sequence[Message]:
+        """Return all messages but those that are dead letters already and come again: these stay dead.
+
+        A guard that was restarted would let pass what it refused for its rate; the reading would be stored and dead.
+        """
+        if self._guard is None or not any(message.is_redelivery for message in messages):
+            return messages
+        fresh = []
+        for message in messages:
+            known = self._dead_letters.buried_as(message.topic, message.payload) if message.is_redelivery else None
+            if known is None:
+                fresh.append(message)
+            else:
+                batch.letters.append(_letter(message.received_at, message.topic, message.payload, known, ""))
+        return fresh
 
     def _arrivals(self, message: Message, batch: PreparedBatch) -> list[_Arrival]:
         """Decode one message; what cannot be decoded, in whole or in part, becomes letters."""
@@ -315,6 +335,6 @@ def _letter_of(message: Message, reason: Refusal, detail: str) -> DeadLetter:
     return _letter(message.received_at, message.topic, message.payload, reason, detail)
 
 
-def _letter(received_at: datetime, topic: str, payload: bytes, reason: Refusal, detail: str) -> DeadLetter:
+def _letter(received_at: datetime, topic: str, payload: bytes, reason: str, detail: str) -> DeadLetter:
     plain = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in detail)
     return DeadLetter(0, received_at, topic, payload, str(reason), plain[:1000])

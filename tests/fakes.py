@@ -116,6 +116,11 @@ class MemoryLetters(Failing):
             )
         return len(self.kept) - before
 
+    def buried_as(self, topic: str, payload: bytes) -> str | None:
+        self._answer()
+        known = self.kept.get((topic, payload))
+        return known.reason if known else None
+
     def dead_letters(self, *, limit: int = 100, cursor: str | None = None) -> Page[DeadLetter]:
         return Page(tuple(self.kept.values())[:limit])
 

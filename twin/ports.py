@@ -191,6 +191,10 @@ class DeadLetters(Protocol):
         """Keep letters durably (letter_id and times_seen of the arguments are ignored); return how many were new."""
         ...
 
+    def buried_as(self, topic: str, payload: bytes) -> str | None:
+        """Return the reason of a message that is a dead letter already, else None."""
+        ...
+
     def dead_letters(self, *, limit: int = 100, cursor: str | None = None) -> Page[DeadLetter]:
         """List letters, newest first."""
         ...

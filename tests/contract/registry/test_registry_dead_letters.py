@@ -27,6 +27,17 @@ def test_a_letter_seen_again_is_counted_and_keeps_its_first_sight(registry: SqlR
     assert registry.count_dead_letters() == 1
 
 
+def test_a_letter_is_known_by_its_topic_and_payload(registry: SqlRegistry) -> None:
+    letter = a_letter(1, reason="rate_limited")
+    registry.bury([letter])
+    assert registry.buried_as(letter.topic, letter.payload) == "rate_limited"
+    assert registry.buried_as(letter.topic + "x", letter.payload) is None
+    assert registry.buried_as(letter.topic, letter.payload + b"x") is None
+    (kept,) = registry.dead_letters().items
+    registry.exhume(kept.letter_id)
+    assert registry.buried_as(letter.topic, letter.payload) is None
+
+
 @pytest.mark.parametrize(
     ("batch", "new", "seen"),
     [

@@ -37,6 +37,12 @@ class SqlDeadLetters(Part):
         # A letter that was there before has been seen more often than in this batch alone.
         return sum(times_seen == rows[bytes(key)]["times_seen"] for key, times_seen in kept)
 
+    def buried_as(self, topic: str, payload: bytes) -> str | None:
+        """Return the reason of a message that is a dead letter already, else None."""
+        known = select(table.c.reason).where(table.c.digest == _digest_of(topic, payload))
+        with self._database.read() as connection:
+            return connection.execute(known).scalar_one_or_none()
+
     def dead_letters(self, *, limit: int = 100, cursor: str | None = None) -> Page[DeadLetter]:
         """List letters, newest first."""
         with self._database.read() as connection:
@@ -67,11 +73,15 @@ class SqlDeadLetters(Part):
             raise ConflictError(f"dead letter {letter_id} was seen again meanwhile; it stays")
 
 
+def _digest_of(topic: str, payload: bytes) -> bytes:
+    return digest(topic.encode("utf-8", "surrogatepass"), payload)
+
+
 def _distinct_rows(letters: Sequence[DeadLetter]) -> dict[bytes, dict[str, Any]]:
     """Return one row per (topic, payload), in order of first sight."""
     rows: dict[bytes, dict[str, Any]] = {}
     for letter in letters:
-        key = digest(letter.topic.encode("utf-8", "surrogatepass"), letter.payload)
+        key = _digest_of(letter.topic, letter.payload)
         if key in rows:
             rows[key]["times_seen"] += 1
             continue
