@@ -381,3 +381,33 @@ def test_a_sensor_that_only_speaks_from_the_future_is_looked_up_once() -> None:
     desk.take_in([a_reading(0), a_reading(3)])
     desk.settle()
     assert slots_within(desk.waiting()) == {1, 2}
+
+
+def test_what_a_killed_ingester_had_not_looked_at_is_looked_at_by_the_next() -> None:
+    desk = Desk(ingesters=2)
+    desk.take_in([a_reading(0, 0)])
+    desk.settle()
+    desk.take_in([a_reading(2, 2)])  # put down, not looked at
+    desk.restart()
+    desk.take_in([a_reading(3, 3)])
+    desk.settle()
+    assert slots_within(desk.waiting()) == {1}
+
+
+def test_ingesters_that_share_a_sensor_fill_no_ledger_with_what_the_other_has() -> None:
+    desk = Desk(ingesters=2)
+    for number in range(20):
+        desk.take_in([a_reading(number, number)], ingester=number % 2)
+    desk.settle()
+    assert desk.ledger.noted_gaps == {}
+
+
+def test_what_remains_of_a_gap_after_a_kill_carries_on_its_requests() -> None:
+    desk = Desk()
+    desk.take_in([a_reading(0, 0), a_reading(9, 9)])
+    desk.recheck()
+    desk.take_in([a_reading(3, 3)])
+    desk.restart()  # before anybody looked where it came
+    desk.take_in([a_reading(6, 6)])
+    desk.settle()
+    assert [(gap.first_seq, gap.last_seq, gap.requests) for gap in desk.waiting()] == [(1, 2, 1), (4, 5, 1), (7, 8, 1)]
