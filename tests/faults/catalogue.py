@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import resource
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from faults.reckoning import count
@@ -16,6 +16,8 @@ from servers.small_disk import fill
 LOUD = "loud"
 """The gateway that sends far too much; the others' lag must not show it."""
 LAG_LIMIT_S = 2.0
+SPOOL_READINGS = 1000
+"""So many may wait where the spool is to be filled up."""
 
 
 @dataclass
@@ -56,6 +58,7 @@ class Fault:
     gateways: int = 40
     rate: float = 1500.0
     loud: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------------------------------------- the processes
@@ -184,6 +187,23 @@ def refuse_batches(drill: Drill) -> None:
     drill.notes.append(f"{stand.release_quarantine()} of {quarantined} quarantined were released")
 
 
+def fill_spool(drill: Drill) -> None:
+    """The server stays away until no more readings may wait: told at 70 % and 95 %, paused where no batch fits."""
+    stand = drill.stand
+    assert stand.way is not None
+    stand.await_stored(1)
+    stand.way.become(Way.AWAY)
+    _await_standstill(stand)
+    told = count(stand.registry_file, "SELECT count(*) FROM events WHERE subject LIKE 'readings: waiting from %'")
+    drill.notes.append(f"{stand.waiting()} of {SPOOL_READINGS} waited, {told} events")
+    due = sum(stand.waiting() >= level * SPOOL_READINGS for level in (0.70, 0.95))
+    if told != due:
+        stand.wrongs.append(f"{told} events tell of the filling spool, there should be {due}")
+    if stand.waiting() > SPOOL_READINGS:
+        stand.wrongs.append("more waited than may")
+    stand.way.become(Way.GOOD)
+
+
 # ---------------------------------------------------------------------------------------------- the disk, the clock
 
 
@@ -256,6 +276,7 @@ FAULTS = (
     Fault("influx 503", disturb_influx(Way.OVERLOADED, share=0.8), on_influx=True),
     Fault("influx hanging", disturb_influx(Way.HANGING), on_influx=True),
     Fault("influx answers lost", disturb_influx(Way.ANSWER_LOST), on_influx=True),
+    Fault("spool full", fill_spool, on_influx=True, rate=500.0, settings={"spool_readings": str(SPOOL_READINGS)}),
     Fault("disk full", fill_disk, small_disk=True),
     Fault("disk full under the spool", fill_disk, small_disk=True, on_influx=True),
     Fault("clock jumps", jump_clock),

@@ -11,8 +11,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from api import bootstrap, cli
+from api import bootstrap, cli, roles
 from api.settings import Settings
+from api.store_watch import StoreWatch
 from ingest.mqtt_settings import MqttSettings
 from twin.clock import SystemClock
 from twin.storage import influx_forwarder
@@ -27,9 +28,10 @@ def be_impatient() -> None:
 
     bootstrap.mqtt_settings = impatient
     influx_forwarder._LONGEST_PAUSE_S = 0.5  # type: ignore[misc]
-    kept = InfluxReadings.__init__.__kwdefaults__
-    assert kept is not None
-    kept["timeout_s"] = 2.0
+    roles.BEAT_EVERY_S = 0.2
+    for init, name, seconds in ((InfluxReadings.__init__, "timeout_s", 2.0), (StoreWatch.__init__, "every_s", 0.2)):
+        assert init.__kwdefaults__ is not None
+        init.__kwdefaults__[name] = seconds
 
 
 def be_wrong_by(path: Path) -> None:

@@ -89,6 +89,7 @@ def run_fault(fault: Fault, scale: Scale, *, seed: int, folder: Path, server: In
         built = stack.enter_context(
             stand(folder, sensors, seed=seed, server=server if fault.on_influx else None, disk=disk)
         )
+        built.settings = fault.settings
         built.start_ingester(must_subscribe=True)
         pulse = stack.enter_context(Pulse(built))
         drill = Drill(built, built.send(flow, rate=fault.rate), random.Random(seed), scale.strikes_of(fault))
@@ -137,7 +138,7 @@ def _judge_burst(outcome: Outcome, built: Stand, pulse: Pulse, drill: Drill) -> 
         outcome.wrongs.append(f"the others' readings took up to {worst:.1f} s")
     limited = built.reckon().rate_limited
     events = count(
-        built.data / "registry.db",
+        built.registry_file,
         f"SELECT count(*) FROM events WHERE kind = 'rate_limited' AND subject LIKE '%{LOUD}-0%'",
     )
     outcome.notes.append(f"{limited} rate limited, {events} event")

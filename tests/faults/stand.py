@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -89,6 +89,7 @@ class Stand:
     bucket: str = ""
     way: HttpProxy | None = None
     small_disk: Path | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
     kills: int = 0
     restarts: int = 0
     sendings: list[Sending] = field(default_factory=list)
@@ -179,11 +180,15 @@ class Stand:
         return count(self.store_file, "SELECT readings FROM tally")
 
     def dead(self) -> int:
-        return count(self.data / "registry.db", "SELECT count(*) FROM dead_letters")
+        return count(self.registry_file, "SELECT count(*) FROM dead_letters")
 
     def waiting(self) -> int:
         """Return how many readings the spool has not forwarded."""
         return count(self.store_file, "SELECT waiting FROM tally") if self.server else 0
+
+    @property
+    def registry_file(self) -> Path:
+        return self.data / "registry.db"
 
     @property
     def store_file(self) -> Path:
@@ -225,7 +230,7 @@ class Stand:
             rows = rows_in_influx(self.server, self.bucket)
         else:
             rows = rows_in_sqlite(self.store_file)
-        return reckon([sending.ledger for sending in self.sendings], rows, letters_in(self.data / "registry.db"))
+        return reckon([sending.ledger for sending in self.sendings], rows, letters_in(self.registry_file))
 
     def release_quarantine(self) -> int:
         """Send what InfluxDB refused again, as an operator does who mended the cause; return how much it was."""
@@ -256,7 +261,7 @@ class Stand:
             self.wrongs.append(f"the ingester had ended by itself with {self.ingester.returncode}")
 
     def _ingester_environment(self) -> dict[str, str]:
-        settings = {"mqtt_url": f"mqtt://127.0.0.1:{self.network.port}", "log_level": "info"}
+        settings = {"mqtt_url": f"mqtt://127.0.0.1:{self.network.port}", "log_level": "info", **self.settings}
         if self.server is not None:
             assert self.way is not None
             settings |= {
