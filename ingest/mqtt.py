@@ -18,7 +18,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -27,6 +27,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.connection import Connection
+from ingest.decoders.base import Command
 from ingest.message import Message
 from ingest.mqtt_settings import MqttSettings, Protocol
 from ingest.pipeline import BatchOutcome, Pipeline, PreparedBatch
@@ -312,7 +313,9 @@ class MqttIngester:
         while True:
             try:
                 prepared = prepared or self._pipeline.prepare(messages)
-                self._count(self._pipeline.commit(prepared))
+                outcome = self._pipeline.commit(prepared)
+                self._count(outcome)
+                self._send(outcome.commands)
             except UnavailableError as error:
                 self._pause(str(error))
             except Exception as error:  # a defect must lose nothing: the messages stay with the broker, and we say so
@@ -345,6 +348,13 @@ class MqttIngester:
         if why != self._paused_because:
             _LOG.warning("paused, nothing is acknowledged and nothing is lost: %s", why)
         self._paused_because = why
+
+    def _send(self, commands: Sequence[Command]) -> None:
+        """Hand commands to the broker, once; whoever does not get one is asked again when there is reason to."""
+        connection = self._connection
+        if connection is not None:
+            for command in commands:
+                connection.publish(command.topic, command.payload, qos=0)
 
     def _count(self, outcome: BatchOutcome) -> None:
         self._counts["stored"] += outcome.stored
