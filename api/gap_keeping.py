@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from api import bootstrap
 from twin.clock import Clock
 from twin.errors import TwinError, UnavailableError
+from twin.gaps import GapState
+from twin.ports import ReadingStore, Registry
 
 if TYPE_CHECKING:
     from ingest.gap_keeper import GapKeeper, Publish
@@ -84,6 +86,22 @@ def asking_keeper(here: bootstrap.Offline) -> GapKeeper:
         here.clock,
         publish=_publish_to(bootstrap.broker_url(here.settings)),
     )
+
+
+def close_filled_gaps(store: ReadingStore, registry: Registry, clock: Clock) -> None:
+    """Hold every gap that is not closed against the stored readings: for readings that did not come through a role."""
+    from ingest.gap_book import GapBook
+
+    book, sensors, cursor = GapBook(store, registry, clock), registry.sensors(), None
+    states = [state for state in GapState if state is not GapState.CLOSED]
+    while True:
+        page = registry.gaps(states=states, limit=1000, cursor=cursor)
+        for gap in page.items:
+            if gap.sensor_id in sensors:
+                book.recheck(gap, sensors[gap.sensor_id])
+        cursor = page.next_cursor
+        if cursor is None:
+            return
 
 
 def _sensors(memory: bootstrap.Memory) -> SensorTable:
