@@ -28,6 +28,9 @@ from twin.staleness import stale_since
 
 _LOG = logging.getLogger(__name__)
 _LEASE = "home_assistant"
+_SHARE = 0.1
+"""Looking for changes takes no more than this share of the time, however slow the store is."""
+_LONGEST_WAIT_S, _LEASE_S = 60.0, 150.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +128,11 @@ class HomeAssistantPublisher:
                 self._wait_for_leftovers(board)
                 while not self._stop.is_set() and self._is_our_turn():
                     board.wait_ready()
+                    begun_s = time.monotonic()
                     self._tell(board)
                     self._told = ""
-                    self._stop.wait(self._settings.pace_s)
+                    took_s = time.monotonic() - begun_s
+                    self._stop.wait(min(max(self._settings.pace_s, took_s / _SHARE), _LONGEST_WAIT_S))
 
     def _tell(self, board: Board) -> None:
         """Publish what has changed, no more than `at_once` messages; the rest has its turn next time."""
@@ -169,8 +174,7 @@ class HomeAssistantPublisher:
         return self._figures
 
     def _is_our_turn(self) -> bool:
-        ttl_s = max(6 * self._settings.pace_s, 15.0)
-        return self._registry.acquire_lease(_LEASE, self._holder, ttl_s=ttl_s, now=self._clock.now())
+        return self._registry.acquire_lease(_LEASE, self._holder, ttl_s=_LEASE_S, now=self._clock.now())
 
     def _wait_for_leftovers(self, board: Board) -> None:
         """Wait until the broker has handed over what it retained of an earlier run."""
