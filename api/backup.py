@@ -41,10 +41,9 @@ def write_backup(folder: Path, archive: Path) -> dict[str, int]:
         raise ConfigError(f"{archive} lies inside the data folder; write the backup somewhere else")
     if not archive.resolve().parent.is_dir():
         raise ConfigError(f"there is no folder {archive.resolve().parent} for the backup")
-    names = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_passing(path))
     half = archive.with_name(archive.name + ".part")
     try:
-        _pack(folder, names, half)
+        names = _pack(folder, half)
         half.rename(archive)
     except (OSError, sqlite3.Error) as error:
         half.unlink(missing_ok=True)
@@ -86,7 +85,8 @@ def _is_passing(path: Path) -> bool:
     return path.name.endswith(_PASSING) or path.name in _PASSING_FILES
 
 
-def _pack(folder: Path, names: list[Path], half: Path) -> None:
+def _pack(folder: Path, half: Path) -> list[Path]:
+    """Pack the databases, then every other file: a file that a database names (a sealed day) was there before it."""
     half.unlink(missing_ok=True)
     private = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with (
@@ -94,9 +94,17 @@ def _pack(folder: Path, names: list[Path], half: Path) -> None:
         tempfile.TemporaryDirectory(dir=half.resolve().parent) as work,
         tarfile.open(fileobj=file, mode="w:gz") as tar,
     ):
-        for path in names:
-            source = _database_copy(path, Path(work)) if path.name.endswith(_DATABASE_ENDINGS) else path
-            tar.add(source, arcname=path.relative_to(folder))
+        databases = [path for path in _files(folder) if path.name.endswith(_DATABASE_ENDINGS)]
+        for path in databases:
+            tar.add(_database_copy(path, Path(work)), arcname=path.relative_to(folder))
+        others = [path for path in _files(folder) if not path.name.endswith(_DATABASE_ENDINGS)]
+        for path in others:
+            tar.add(path, arcname=path.relative_to(folder))
+        return databases + others
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not _is_passing(path))
 
 
 def _database_copy(path: Path, work: Path) -> Path:

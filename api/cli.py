@@ -26,6 +26,7 @@ from api.commands import (
     operate,
     safekeeping,
     sniff,
+    store,
     supply,
     weather,
 )
@@ -57,6 +58,7 @@ app.add_typer(incidents.app, name="incidents")
 app.add_typer(notices.app, name="notices")
 app.command("kpis")(operate.kpis)
 app.add_typer(consumption.app, name="consumption")
+app.add_typer(store.app, name="store")
 app.command("settings")(operate.show_settings)
 app.add_typer(keys.app, name="keys")
 app.command("backup")(safekeeping.backup)

@@ -19,6 +19,7 @@ import structlog
 
 from api import bootstrap
 from api.gap_keeping import GapKeeping
+from api.housekeeping import Housekeeping
 from api.settings import Settings
 from api.store_watch import StoreWatch
 from twin.clock import Clock
@@ -49,6 +50,7 @@ class IngestRole:
     def __init__(self, settings: Settings, memory: bootstrap.Memory, clock: Clock, *, asks: bool = True) -> None:
         self._asks = asks
         self._gaps: GapKeeping | None = None
+        self._housekeeping = Housekeeping(memory.readings, memory.registry, settings, clock)
         self._settings = settings
         self._memory = memory
         self._clock = clock
@@ -81,6 +83,7 @@ class IngestRole:
         self.ingester = MqttIngester(bootstrap.mqtt_settings(self._settings, self.broker_url), pipeline, self._clock)
         self.ingester.start()
         self._gaps.start()
+        self._housekeeping.start()
         self._beating.start()
 
     def stop(self) -> None:
@@ -89,6 +92,7 @@ class IngestRole:
         if self.ingester is not None:
             self.ingester.stop(10.0)
             self._beating.join(10.0)
+        self._housekeeping.stop()
         if self._gaps is not None:
             self._gaps.stop()
         self._stack.close()

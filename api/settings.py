@@ -66,6 +66,21 @@ class Settings(BaseSettings):
     store_max_mb: int | None = Field(
         None, ge=10, description="Megabytes that the embedded store, or the spool, may grow to; without it, the disk."
     )
+    seal_after_days: int | None = Field(
+        None, ge=2, description="Embedded store: days this old are sealed in Parquet; without it, none."
+    )
+    keep_readings_days: int | None = Field(
+        None, ge=7, description="Embedded store: readings older than this are deleted, rollups stay; without it, none."
+    )
+    keep_rollups_15m_days: int | None = Field(
+        None, ge=7, description="Embedded store: rollups of 15 minutes older than this are deleted; without it, none."
+    )
+    keep_rollups_1h_days: int | None = Field(
+        None, ge=7, description="Embedded store: rollups of 1 hour older than this are deleted; without it, none."
+    )
+    keep_rollups_1d_days: int | None = Field(
+        None, ge=7, description="Embedded store: rollups of 1 day older than this are deleted; without it, none."
+    )
     database_url: SecretStr | None = Field(
         None, description="Registry database, postgresql+psycopg://…; without it SQLite in the data folder."
     )
@@ -161,7 +176,22 @@ def load_settings(**given: object) -> Settings:
     return settings
 
 
+_OF_THE_EMBEDDED_STORE = (
+    "seal_after_days",
+    "keep_readings_days",
+    "keep_rollups_15m_days",
+    "keep_rollups_1h_days",
+    "keep_rollups_1d_days",
+)
+
+
 def _refuse_halves(settings: Settings) -> None:
+    for name in _OF_THE_EMBEDDED_STORE:
+        if settings.influx_url and getattr(settings, name) is not None:
+            raise ConfigError(
+                f"{PREFIX}{name.upper()} is for the embedded store, and TWIN_INFLUX_URL is set: set the retention of "
+                "the bucket in InfluxDB instead"
+            )
     if settings.influx_url and settings.influx_token is None:
         raise ConfigError("TWIN_INFLUX_URL is set but TWIN_INFLUX_TOKEN is not")
     if settings.weather in {"open_meteo", "met_norway"} and None in (

@@ -168,6 +168,47 @@ class Quarantine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SealedFile:
+    """A file of a sealed day: its name, how many readings it holds, their digest (SHA-256), and its size in bytes."""
+
+    name: str
+    readings: int
+    digest: str
+    size: int
+
+
+@runtime_checkable
+class Upkeep(Protocol):
+    """What a reading store that keeps itself also does: sum up, seal in files, and let go of what is old."""
+
+    def roll_up(self, until: datetime, *, stop: Callable[[], bool] = ...) -> int:
+        """Sum up every whole day before `until`, and again every day that changed; return how many steps it took."""
+        ...
+
+    def seal(
+        self, before: datetime, *, now: datetime, told: Callable[[int, int], None] | None = None
+    ) -> list[SealedFile]:
+        """Seal every whole day before a moment; return the new files. `told` hears (days done, days in all)."""
+        ...
+
+    def sealed_files(self) -> dict[datetime, SealedFile]:
+        """Return the file of every sealed day by the beginning of the day, oldest first."""
+        ...
+
+    def verify_sealed(self) -> int:
+        """Compare every sealed file with its digest; return how many there are, or raise UnavailableError."""
+        ...
+
+    def drop_readings(self, before: datetime, *, now: datetime) -> int:
+        """Delete readings of whole days before a moment, after they were summed up; return how many."""
+        ...
+
+    def drop_rollups(self, every: Every, before: datetime) -> int:
+        """Delete the kept windows of one length in whole days before a moment; return how many."""
+        ...
+
+
 # --------------------------------------------------------------------------------------------------- registry
 
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from api.auth import Role, Viewer, audit, require, services_of
 from api.routes.query import Cursor, From, Id, KnownAt, Limit, To, make_cursor, page_by_key, read_cursor, require_order
 from api.schemas.base import PageOut, page_out
-from api.schemas.readings import ReadingOut
+from api.schemas.readings import ReadingOut, RollupOut
 from api.schemas.sensors import SensorOut
 from api.services import Services
 from twin.clock import format_time, parse_time
@@ -19,6 +19,7 @@ from twin.consumption import is_household
 from twin.errors import InputError, NotFoundError
 from twin.ports import ReadingStore
 from twin.readings import Quality, Reading, Sensor
+from twin.rollups import Every
 from twin.staleness import stale_since
 
 router = APIRouter(tags=["sensors"])
@@ -28,6 +29,8 @@ FIRST = datetime(1900, 1, 1, tzinfo=UTC)
 LAST = datetime(2200, 1, 1, tzinfo=UTC)
 SCAN_LIMIT = 20_000
 """One request looks at no more readings than this when it filters; the cursor goes on from there."""
+MOST_WINDOWS = 20_000
+"""One request covers no more windows than this: half a year of quarters of an hour, two years of hours."""
 
 
 @router.get("/sensors")
@@ -93,6 +96,39 @@ def _stale(services: Services, sensor_ids: Sequence[str]) -> Mapping[str, dateti
     now = services.clock.now()
     newest = services.readings.latest(list(marked), at=now, trusted_only=False) if marked else {}
     return stale_since(marked, newest, now=now)
+
+
+@router.get("/sensors/{sensor_id}/rollups")
+def list_rollups(
+    request: Request,
+    _: Viewer,
+    sensor_id: Id,
+    every: Annotated[Every, Query(description="How long the windows are; they begin at whole multiples in UTC.")],
+    start: From = None,
+    end: To = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> PageOut[RollupOut]:
+    """List a sensor's windows in order of time: mean, lowest, highest, first and last of its trusted values in SI.
+
+    Listed are windows that begin within `from` and `to`; without `to` those up to now, without `from` the last `limit`
+    windows before `to`. A window in which nothing was observed does not exist.
+    """
+    services = services_of(request)
+    _sensor(services, sensor_id)
+    until = min(end or services.clock.now(), LAST)
+    begin = max(start or until - limit * every.length, FIRST)
+    require_order(begin, until)
+    if until - begin > MOST_WINDOWS * every.length:
+        raise InputError(f"that is more than {MOST_WINDOWS} windows: ask for less time between `from` and `to`")
+    of = f"rollups:{every}:{sensor_id}"
+    key = read_cursor(of, cursor)
+    windows = services.readings.rollups([sensor_id], _begin(key, begin), until, every)[sensor_id]
+    next_at = windows[limit].start if len(windows) > limit else None
+    return PageOut(
+        items=[RollupOut.model_validate(window) for window in windows[:limit]],
+        next_cursor=make_cursor(of, format_time(next_at)) if next_at else None,
+    )
 
 
 def _sensor(services: Services, sensor_id: str) -> Sensor:

@@ -32,3 +32,31 @@ class ReadingOut(Out):
     reasons: list[str]
     raw_value: float
     raw_unit: str
+
+
+class RollupOut(Out):
+    """One window of one sensor in SI: how many readings, how many of them trusted, and what those say."""
+
+    model_config = example(
+        {
+            "start": "2026-01-01T00:00:00Z",
+            "readings": 12,
+            "trusted": 11,
+            "trusted_share": 0.9167,
+            "mean": 32.61,
+            "low": 32.2,
+            "high": 33.0,
+            "first": 32.4,
+            "last": 32.7,
+        }
+    )
+
+    start: datetime
+    readings: int
+    trusted: int
+    trusted_share: float
+    mean: float | None
+    low: float | None
+    high: float | None
+    first: float | None
+    last: float | None

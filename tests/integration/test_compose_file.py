@@ -60,8 +60,12 @@ def test_only_the_broker_and_the_api_are_reachable_and_only_from_this_machine_by
     assert all(":-127.0.0.1}" in port for ports in published.values() for port in ports)
 
 
-SET_BY_THE_SHAPE = {"mqtt_client_id", "mqtt_port"}
-"""One ingester, and no embedded broker: nothing to choose."""
+SET_BY_THE_SHAPE = {
+    *("mqtt_client_id", "mqtt_port"),
+    *("seal_after_days", "keep_readings_days"),
+    *("keep_rollups_15m_days", "keep_rollups_1h_days", "keep_rollups_1d_days"),
+}
+"""One ingester, no embedded broker and no embedded store: nothing to choose."""
 
 
 def test_every_other_setting_of_an_installation_can_be_given(compose: dict[str, Any]) -> None:

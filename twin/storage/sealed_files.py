@@ -17,13 +17,13 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from twin.errors import ConfigError, UnavailableError
+from twin.ports import SealedFile
 from twin.readings import Quality, Reading
 from twin.storage.readings_rows import from_microseconds, text_to_reasons
 from twin.storage.rollup_sums import DAY_US
@@ -69,16 +69,6 @@ class SealedRow(NamedTuple):
         seq = "" if self.seq is None else str(self.seq)
         numbers = (str(self.observed_at), str(self.available_at), repr(self.value), self.unit, repr(self.raw_value))
         return "\t".join((self.sensor_id, *numbers, self.raw_unit, self.quality, self.reasons, seq)) + "\n"
-
-
-@dataclass(frozen=True, slots=True)
-class SealedFile:
-    """One file: its name in the folder, how many readings it holds, their digest, and its size in bytes."""
-
-    name: str
-    readings: int
-    digest: str
-    size: int
 
 
 class SealedFiles:

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from twin.ports import SealedFile
 from twin.storage.readings_file import Session
 from twin.storage.readings_rows import FIRST_US
 from twin.storage.rollup_sums import DAY_US
 from twin.storage.rollup_table import day_of
-from twin.storage.sealed_files import SealedFile
 
 LAYOUT = f"""
     ALTER TABLE tally ADD COLUMN sealings INTEGER NOT NULL DEFAULT 0;

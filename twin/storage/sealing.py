@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from twin.errors import ConflictError
+from twin.ports import SealedFile
 from twin.readings import TRUSTED
 from twin.storage import readings_table as table
 from twin.storage import rollup_table, sealed_table
 from twin.storage.readings_file import ReadingsFile, Session
 from twin.storage.readings_rows import FIRST_US, to_microseconds
 from twin.storage.rollup_sums import DAY_US
-from twin.storage.sealed_files import SealedFile, SealedFiles, SealedRow
+from twin.storage.sealed_files import SealedFiles, SealedRow
 
 _RETIRED_FOR_S = 86_400.0
 _TRIES = 5

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from twin.errors import InputError
-from twin.ports import AppendResult, Fullness, StoreStats
+from twin.ports import AppendResult, Fullness, SealedFile, StoreStats
 from twin.readings import Reading
 from twin.rollups import Every, Rollup
 from twin.storage import readings_table as table
@@ -24,7 +24,7 @@ from twin.storage.hot_and_sealed import HotAndSealed, Key
 from twin.storage.readings_file import ReadingsFile, Session
 from twin.storage.readings_rows import FIRST_US, from_microseconds, to_microseconds, verdict
 from twin.storage.rollup_sums import DAY_US, LENGTHS_US, Sums, as_rollups, summed_up, windows_within
-from twin.storage.sealed_files import SealedFile, SealedFiles, day_name
+from twin.storage.sealed_files import SealedFiles, day_name
 from twin.storage.sealing import Sealing, Told
 
 APPLICATION_ID = 0x48325244  # "H2RD"

@@ -44,6 +44,14 @@ REFUSED = [
         "everybody knows",
         id="a token from the documentation",
     ),
+    *(
+        pytest.param(
+            {"TWIN_INFLUX_URL": "http://127.0.0.1:1", "TWIN_INFLUX_TOKEN": "one-of-our-own", name: "30"},
+            f"{name} is for the embedded store",
+            id=f"InfluxDB with {name}",
+        )
+        for name in ("TWIN_SEAL_AFTER_DAYS", "TWIN_KEEP_READINGS_DAYS", "TWIN_KEEP_ROLLUPS_1H_DAYS")
+    ),
     pytest.param({"TWIN_MQTT_URL": "mqtt://h2twin:changeme@broker"}, "everybody knows", id="a known broker password"),
     pytest.param(
         {"TWIN_DATABASE_URL": "postgresql+psycopg://a:Password@db/x"}, "everybody knows", id="a known database password"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from reading_builders import NOON, a_reading, after
 
 from twin.errors import ConfigError, UnavailableError
+from twin.rollups import Every
 from twin.storage.readings_file import ReadingsFile
 from twin.storage.spool import Spool
-from twin.storage.sqlite_readings import APPLICATION_ID, SqliteReadings
+from twin.storage.sqlite_readings import APPLICATION_ID, LAYOUT, SqliteReadings
 
 FIRST = "CREATE TABLE note (text TEXT); INSERT INTO note VALUES ('kept')"
 SECOND = "ALTER TABLE note ADD COLUMN author TEXT; UPDATE note SET author = 'nobody'"
@@ -119,7 +121,7 @@ def test_the_table_is_keyed_without_row_ids(tmp_path: Path) -> None:
         (sql,) = plain.execute("SELECT sql FROM sqlite_master WHERE name = 'reading'").fetchone()
         assert "WITHOUT ROWID" in sql
         assert plain.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-        assert plain.execute("PRAGMA user_version").fetchone() == (1,)
+        assert plain.execute("PRAGMA user_version").fetchone() == (len(LAYOUT),)
     plain.close()
 
 
@@ -154,3 +156,21 @@ def test_an_error_inside_leaves_nothing_behind(tmp_path: Path) -> None:
     with file.reading() as session:
         assert session.connection.execute("SELECT * FROM note").fetchall() == [("kept",)]
     file.close()
+
+
+def test_a_file_of_the_first_layout_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "readings.db"
+    ReadingsFile(path, application_id=APPLICATION_ID, layout=LAYOUT[:1]).close()
+    with sqlite3.connect(path) as plain:
+        plain.execute("INSERT INTO series (sensor_id) VALUES ('pressure-1')")
+        plain.execute("INSERT INTO word (text) VALUES ('m'), ('')")
+        at = int(NOON.timestamp()) * 1_000_000
+        plain.execute("INSERT INTO reading VALUES (1, ?, ?, 3.0, 1, 3.0, 1, 0, 2, NULL)", (at, at + 1_000_000))
+        plain.execute("UPDATE tally SET readings = 1")
+    store = SqliteReadings(path)
+    store.roll_up(NOON + timedelta(days=1))
+    assert store.between("pressure-1", NOON, NOON + timedelta(days=1)) == [a_reading()]
+    windows = store.rollups(["pressure-1"], NOON, NOON + timedelta(days=1), Every.HOUR)["pressure-1"]
+    assert [(window.readings, window.mean) for window in windows] == [(1, 3.0)]
+    assert store.append([a_reading()]).duplicates == 1
+    store.close()

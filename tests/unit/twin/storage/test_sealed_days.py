@@ -17,11 +17,11 @@ import pytest
 from reading_builders import NOON, a_reading, after
 
 from twin.errors import ConfigError, ConflictError, InputError, UnavailableError
-from twin.ports import AppendResult
+from twin.ports import AppendResult, SealedFile
 from twin.readings import Quality, Reading
 from twin.rollups import Every
 from twin.storage import sealed_files
-from twin.storage.sealed_files import SealedFile, SealedFiles, SealedRow
+from twin.storage.sealed_files import SealedFiles, SealedRow
 from twin.storage.sqlite_readings import SqliteReadings
 
 pytest.importorskip("pyarrow")
