@@ -28,6 +28,7 @@ class Drill:
     sending: Sending
     draw: random.Random
     times: int
+    restarts: int
     notes: list[str] = field(default_factory=list)
 
     def await_strikes(self) -> None:
@@ -108,7 +109,7 @@ def kill_broker(drill: Drill) -> None:
 def kill_ingester_and_restart_broker(drill: Drill) -> None:
     """The long run: many kills of the ingester, and in between the broker restarts."""
     goals = drill.strikes()
-    restarts = set(drill.draw.sample(range(len(goals)), max(1, round(len(goals) * 0.15))))
+    restarts = set(drill.draw.sample(range(len(goals)), min(drill.restarts, len(goals))))
     for strike, goal in enumerate(goals):
         drill.stand.await_stored(goal, within_s=300)
         drill.stand.kill_ingester()
