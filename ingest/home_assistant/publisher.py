@@ -29,8 +29,8 @@ from twin.staleness import stale_since
 _LOG = logging.getLogger(__name__)
 _LEASE = "home_assistant"
 _SHARE = 0.1
-"""Looking for changes takes no more than this share of the time, however slow the store is."""
-_LONGEST_WAIT_S, _LEASE_S = 60.0, 150.0
+"""Looking for changes takes about this share of the time where the store is slow."""
+_LONGEST_WAIT_S, _LEASE_S = 20.0, 45.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import paho.mqtt.client as paho
 import pytest
 from home_assistant_rules import check_discovery
 from paho.mqtt.enums import CallbackAPIVersion
+from running_service import service
 from servers.mosquitto import mosquitto
 from servers.process import wait_until
 
@@ -158,4 +159,18 @@ def test_a_removed_sensor_disappears_also_after_a_restart_of_ours(memory: Memory
         with told(memory, tmp_path, port):
             wait_until(lambda: "L-1 level" not in home.entities())
             assert "P-1 pressure" in home.entities()
+        home.close()
+
+
+def test_the_service_tells_it_and_takes_it_back_when_switched_off(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    broker = tmp_path / "broker"
+    broker.mkdir()
+    with mosquitto(broker) as (port, _):
+        home = HomeAssistantSide(port)
+        settings = {"mqtt_url": f"mqtt://127.0.0.1:{port}", "workers": "1"}
+        with service(data, "serve", "--role", "ingest", home_assistant="on", **settings):
+            wait_until(lambda: len(home.entities()) >= 5, within_s=60)
+        with service(data, "serve", "--role", "ingest", home_assistant="off", **settings):
+            wait_until(lambda: not home.entities(), within_s=60)
         home.close()
