@@ -77,6 +77,7 @@ class PreparedBatch:
     letters: list[DeadLetter] = field(default_factory=list)
     notes: Notes = field(default_factory=Notes)
     notes_kept: bool = False
+    windows_kept_again: bool = False
     commands: list[Command] = field(default_factory=list)
     appended: AppendResult | None = None
 
@@ -103,7 +104,11 @@ class Refused:
 
 
 class Pipeline:
-    """Turns messages into readings and dead letters through the ports. Use it from one thread at a time."""
+    """Turns messages into readings and dead letters through the ports. Use it from one thread at a time.
+
+    A batch must be committed before the next one is prepared. `shared` says that other ingesters take a part of the
+    same messages, so that none of them sees a sensor's readings in order.
+    """
 
     def __init__(
         self,
@@ -116,6 +121,7 @@ class Pipeline:
         limits: QualityLimits | None = None,
         guard: Guard | None = None,
         observers: Sequence[Observer] = (),
+        shared: bool = False,
     ) -> None:
         self._sources = native_sources() if mappings is None else tuple(mappings)
         self._readings = readings
@@ -124,7 +130,7 @@ class Pipeline:
         self._guard = guard
         self._observers = tuple(observers)
         self._sensors = SensorTable(sensors)
-        self._gate = QualityGate(self._sensors, limits)
+        self._gate = QualityGate(self._sensors, limits, history=readings, shared=shared)
         # Kept while the sensors cannot be read: the guard, and decoders with a memory, see every message once.
         self._decoded: tuple[Sequence[Message], PreparedBatch, list[_Arrival]] | None = None
 
@@ -163,6 +169,7 @@ class Pipeline:
             self._convert(arrival, batch)
         gateways = [arrival.gateway for arrival in batch.arrivals]
         batch.readings = self._gate.judge(batch.readings, gateways)
+        batch.notes.add(self._gate.take_notes())
         for observer in self._observers:
             batch.notes.add(observer.observe(batch.readings, gateways))
         return batch
@@ -179,6 +186,9 @@ class Pipeline:
         if batch.appended is None:
             batch.appended = self._append(batch)
             batch.letters += self._conflicts(batch)
+        if batch.notes.windows and not batch.windows_kept_again:  # who looked at them before found nothing there yet
+            self._notebook.reopen(batch.notes.windows)
+            batch.windows_kept_again = True
         dead = self._dead_letters.bury(batch.letters) if batch.letters else 0
         by_reason = Counter(letter.reason for letter in batch.letters)
         return BatchOutcome(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from twin.errors import UnavailableError
 from twin.ports import SensorRegistry
@@ -39,6 +39,10 @@ class SensorTable:
     def get(self, sensor_id: str, /) -> Sensor | None:
         """Return the sensor as last read, or None."""
         return self._sensors.get(sensor_id)
+
+    def values(self) -> Iterable[Sensor]:
+        """Return all sensors as last read."""
+        return self._sensors.values()
 
     def refresh(self, *, missing: bool = False) -> None:
         """Read the registry again if it is time to; `missing` says that a sensor was asked for in vain.

@@ -1,38 +1,96 @@
-"""Clock skew: a gateway whose newest readings keep coming from the future has a clock that is ahead.
+"""Clock skew: how far a gateway's clock is off, told from the shortest way its messages took lately.
 
-Then all its times are wrong, those of the readings that look plausible included. A clock that is behind cannot be told
-from a slow path or a backfill: its readings are only marked late.
+A message cannot arrive before it was sent. So a gateway whose newest readings keep coming from the future has a clock
+that is ahead, by at least so much. A clock that is behind makes every message seem slow by the same amount, which a
+slow path may do as well. It is only called wrong when even the quickest of the last messages took far longer than
+this gateway's usually do, and all of them equally long: queues and backfills are not that regular.
+
+A wrong clock makes all times wrong, those of the readings that look plausible included.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from statistics import median
 
 from ingest.quality.limits import QualityLimits
+from twin.events import Event, EventKind, event
 
 _MOST_GATEWAYS = 10_000
+_USUAL_EVERY = timedelta(hours=1)
+_USUAL_KEPT = 168
+_USUAL_AT_LEAST = 5
+_EQUALLY_LONG_S = 60.0
+_TELL_EVERY = timedelta(minutes=30)
+
+
+@dataclass(slots=True)
+class _Way:
+    """How long (s) the newest readings of the last messages took; and usually: once an hour, while all is well."""
+
+    last_s: deque[float]
+    usual_s: deque[float] = field(default_factory=lambda: deque(maxlen=_USUAL_KEPT))
+    usual_at: datetime | None = None
+    told_at: datetime | None = None
+    offset_s: float = 0.0
 
 
 class ClockSkew:
-    """How far ahead each gateway's newest readings were lately. The gateway unheard for longest is forgotten first."""
+    """How far off each gateway's clock is. The gateway unheard for longest is forgotten first."""
 
     def __init__(self, limits: QualityLimits) -> None:
         self._limits = limits
-        self._ahead_s: OrderedDict[str, deque[float]] = OrderedDict()
+        self._ways: OrderedDict[str, _Way] = OrderedDict()
 
-    def learn(self, newest: Mapping[str, timedelta]) -> None:
-        """Take in, for each gateway heard, how far the newest reading lies after its arrival (negative: before)."""
-        for gateway, ahead in newest.items():
-            seen = self._ahead_s.setdefault(gateway, deque(maxlen=self._limits.skew_messages))
-            seen.append(ahead.total_seconds())
-            self._ahead_s.move_to_end(gateway)
-        while len(self._ahead_s) > _MOST_GATEWAYS:
-            self._ahead_s.popitem(last=False)
+    def learn(self, messages: Mapping[str, Sequence[tuple[timedelta, datetime]]]) -> list[Event]:
+        """Take in each gateway's messages in order of arrival; return what there is to tell.
 
-    def is_ahead(self, gateway: str) -> bool:
-        """Whether the gateway's clock is ahead of ours."""
-        seen = self._ahead_s.get(gateway, ())
-        return len(seen) >= self._limits.skew_at_least and median(seen) > self._limits.ahead.total_seconds()
+        Of each message: how long its newest reading took, and when it came.
+        """
+        told = []
+        for gateway, took_and_at in messages.items():
+            took, at = took_and_at[-1]
+            way = self._ways.get(gateway)
+            if way is None:
+                way = self._ways[gateway] = _Way(deque(maxlen=self._limits.skew_messages))
+            way.last_s.extend(took.total_seconds() for took, _ in took_and_at[-self._limits.skew_messages :])
+            way.offset_s = self._offset_s(way)
+            if not way.offset_s and (way.usual_at is None or at - way.usual_at >= _USUAL_EVERY):
+                way.usual_s.append(took.total_seconds())
+                way.usual_at = at
+            if way.offset_s and (way.told_at is None or at - way.told_at >= _TELL_EVERY):
+                told.append(event(EventKind.CLOCK_SKEW, gateway, at, _in_words(way.offset_s)))
+                way.told_at = at
+            self._ways.move_to_end(gateway)
+        while len(self._ways) > _MOST_GATEWAYS:
+            self._ways.popitem(last=False)
+        return told
+
+    def offset_s(self, gateway: str) -> float:
+        """Return by how many seconds the gateway's clock is ahead (negative: behind); 0 while it is believed."""
+        way = self._ways.get(gateway)
+        return way.offset_s if way is not None else 0.0
+
+    def _offset_s(self, way: _Way) -> float:
+        if len(way.last_s) < self._limits.skew_at_least:
+            return 0.0
+        alarm_s = self._limits.ahead.total_seconds()
+        ahead_s = -median(way.last_s)
+        if ahead_s > alarm_s:
+            return -min(way.last_s)
+        if len(way.usual_s) < _USUAL_AT_LEAST:
+            return 0.0
+        last = list(way.last_s)[-self._limits.skew_at_least :]
+        behind_s = min(last) - median(way.usual_s)
+        equally_long = max(last) - min(last) <= _EQUALLY_LONG_S
+        return -behind_s if behind_s > alarm_s and equally_long else 0.0
+
+
+def _in_words(offset_s: float) -> str:
+    size = f"{abs(offset_s):.0f} s"
+    if offset_s > 0:
+        return f"its clock is at least {size} ahead: readings come from the future"
+    return f"its clock seems {size} behind: even its quickest messages take so much longer than usual"

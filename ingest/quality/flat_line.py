@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+import math
+from datetime import timedelta
 
-from ingest.quality.limits import FlatLineLimit
+from ingest.quality.limits import PAUSE_INTERVALS, FlatLineLimit
+from twin.readings import Sensor
+
+_FEWEST = 3
 
 
-@dataclass(slots=True)
-class FlatLine:
-    """The run of equal values a sensor is in: since when, which value, how many."""
+def flat_line_limit(sensor: Sensor, by_quantity: FlatLineLimit | None) -> FlatLineLimit | None:
+    """Return when the sensor counts as stuck: its own `flat_after_s`, or what its quantity allows; None: never.
 
-    since: datetime
-    value: float
-    count: int = 1
+    With a time of its own, so many values are enough as fall into it by the declared cadence.
+    """
+    if sensor.flat_after_s is None:
+        return by_quantity
+    lasting = timedelta(seconds=sensor.flat_after_s)
+    usual = by_quantity.values if by_quantity is not None else FlatLineLimit().values
+    fitting = math.floor(sensor.flat_after_s / sensor.expected_every_s)
+    return FlatLineLimit(lasting, max(_FEWEST, min(usual, fitting)))
 
-    def is_stuck(self, at: datetime, value: float, limit: FlatLineLimit) -> bool:
-        """Whether the sensor is stuck with the next value in order of time, which joins the run or begins a new one."""
-        if value == 0.0 or abs(value - self.value) > limit.tolerance:
-            self.since, self.value, self.count = at, value, 1
-            return False
-        self.count += 1
-        return self.count >= limit.values and at - self.since >= limit.lasting
+
+def flat_line_look_back(sensor: Sensor, limit: FlatLineLimit) -> timedelta:
+    """Return how far back a stuck sensor's readings decide: a longer run has passed both limits already."""
+    pause = timedelta(seconds=PAUSE_INTERVALS * sensor.expected_every_s)
+    return max(limit.lasting, limit.values * pause) + pause

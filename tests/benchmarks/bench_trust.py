@@ -20,8 +20,8 @@ import numpy as np
 from trust_faults import BY_KIND, CLOCK_FAULTS, FAULTS, WARM_UP, Fault, Injection, Stream, inject, inject_at
 from trust_series import DATA, DAY_S, RealSeries, halves, moment_of, real_series
 
-from ingest.quality import QualityGate
-from twin.readings import Quality, Reading, Reason, reading_from_raw
+from ingest.quality import QualityGate, judge_in_order
+from twin.readings import Quality, Reading, Reason, Sensor, reading_from_raw
 from twin.units import si_unit
 
 MONTH_S = 30.4375 * DAY_S
@@ -31,7 +31,10 @@ INFORMATIVE = frozenset({Reason.LATE, Reason.GAP})
 
 
 def judged(streams: Sequence[Stream]) -> dict[str, list[Reading]]:
-    """Send every stream through one gate in order of arrival; return the judged readings by sensor."""
+    """Send every stream through one gate in order of arrival, then judge what came late or waited for a successor.
+
+    Returned are the verdicts as they are stored in the end, by sensor.
+    """
     sensors = {stream.series.sensor.sensor_id: stream.series.sensor for stream in streams}
     gate = QualityGate(sensors)
     messages = sorted(
@@ -43,7 +46,13 @@ def judged(streams: Sequence[Stream]) -> dict[str, list[Reading]]:
         readings = [_reading(streams[number], i) for _, number, i in batch]
         for reading in gate.judge(readings, [streams[number].series.gateway for _, number, _ in batch]):
             found[reading.sensor_id].append(reading)
-    return found
+    return {sensor_id: _finally(sensors[sensor_id], sensors, found) for sensor_id in found}
+
+
+def _finally(sensor: Sensor, sensors: dict[str, Sensor], found: dict[str, list[Reading]]) -> list[Reading]:
+    other = sensors.get(sensor.redundant_with)
+    witness = None if other is None else (other, found[other.sensor_id])
+    return judge_in_order(sensor, found[sensor.sensor_id], witness=witness)
 
 
 def _reading(stream: Stream, i: int) -> Reading:

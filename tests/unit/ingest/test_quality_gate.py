@@ -135,7 +135,8 @@ def test_a_meter_that_drops_was_reset() -> None:
 def test_a_reading_out_of_order_leaves_the_memory_alone() -> None:
     meter = a_sensor(Quantity.VOLUME, kind=Kind.TOTAL_INCREASING)
     rows = [(1, 10.0), (3, 30.0), (2, 20.0), (4, 40.0)]
-    assert judged(meter, [a_reading(meter, T0 + n * HOUR, value) for n, value in rows]) == [()] * 4
+    flags = judged(meter, [a_reading(meter, T0 + n * HOUR, value) for n, value in rows])
+    assert flags == [(), ("gap",), (), ()]
 
 
 def test_a_reading_from_the_future_does_not_turn_the_rest_into_the_past() -> None:
@@ -172,7 +173,7 @@ def test_the_memory_is_bounded() -> None:
     gate = QualityGate(sensors, most_sensors=10)
     for n in range(100):
         gate.judge([a_reading(sensors[f"S{n}"], T0, 1.0)])
-    assert len(gate._memory) == 10
+    assert len(gate._judges) <= 10
 
 
 QUANTITIES = st.sampled_from(list(Quantity))
