@@ -94,7 +94,7 @@ class Demo:
         )
         weather = WeatherLadder([(Rung.ENSEMBLE, synthetic)], self.memory.registry)
         cycle = bootstrap.make_cycle(settings, self.memory, models, weather, self.clock, exercise=True)
-        self.replay = Replay(self.clock, gateway, self._taken, cycle)
+        self.replay = Replay(self.clock, gateway, self._taken, cycle, settle=self.ingest.settle)
 
     def _import_town(self) -> None:
         from ingest.files.customers import read_customers

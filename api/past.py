@@ -132,7 +132,7 @@ def _replay(stack: ExitStack, settings: Settings, ingest: IngestRole, clock: Rep
         state = ingester.state()
         return state.stored + state.duplicates + state.letters
 
-    return Replay(clock, gateway, taken, cycle)
+    return Replay(clock, gateway, taken, cycle, settle=ingest.settle)
 
 
 def _copy(live: Registry, apart: Registry) -> None:

@@ -27,6 +27,7 @@ from twin.errors import ConflictError, TwinError
 from twin.ports import Beat, Registry
 
 if TYPE_CHECKING:
+    from api.rejudging import Rejudging
     from ingest.guard.gateways import GatewayGuard
     from ingest.mqtt import MqttIngester
     from twin.cycle import Cycle
@@ -51,6 +52,7 @@ class IngestRole:
         self._asks = asks
         self._gaps: GapKeeping | None = None
         self._housekeeping = Housekeeping(memory.readings, memory.registry, settings, clock)
+        self.rejudging: Rejudging | None = None
         self._settings = settings
         self._memory = memory
         self._clock = clock
@@ -84,6 +86,7 @@ class IngestRole:
         self.ingester.start()
         self._gaps.start()
         self._housekeeping.start()
+        self._rejudge()
         self._beating.start()
 
     def stop(self) -> None:
@@ -93,9 +96,27 @@ class IngestRole:
             self.ingester.stop(10.0)
             self._beating.join(10.0)
         self._housekeeping.stop()
+        if self.rejudging is not None:
+            self.rejudging.stop()
         if self._gaps is not None:
             self._gaps.stop()
         self._stack.close()
+
+    def settle(self) -> None:
+        """Judge what late readings re-opened, now: in an exercise nothing happens beside the clock.
+
+        Raises:
+            UnavailableError: If a store is away.
+        """
+        if self.rejudging is not None:
+            self.rejudging.settle()
+
+    def _rejudge(self) -> None:
+        from api.rejudging import Rejudging
+
+        self.rejudging = Rejudging(self._memory.readings, self._memory.registry, self._clock)
+        if self._asks:
+            self.rejudging.start()
 
     def _broker(self) -> str:
         if self._settings.mqtt_url is not None:
@@ -125,7 +146,7 @@ class CycleRole:
     """Turns the cycle at its period, under a lease: of several processes only one forecasts and tells.
 
     The lease is short and prolonged all the time, during a turn too, so that another process soon takes over from one
-    that was killed.
+    that was killed. After each turn it does a bounded `chore`, whose failure is logged and harms no forecast.
     """
 
     def __init__(
@@ -135,8 +156,10 @@ class CycleRole:
         clock: Clock,
         *,
         period_s: float,
+        chore: Callable[[], None] = lambda: None,
     ) -> None:
         self._make_cycle = make_cycle
+        self._chore = chore
         self._registry = registry
         self._clock = clock
         self._period_s = period_s
@@ -176,6 +199,7 @@ class CycleRole:
                 self._turning_since = started
                 cycle = cycle or self._make_cycle()
                 cycle.turn()
+                self._do_chore()
             except TwinError as error:
                 log.error("cycle failed", cause=str(error))
                 _leave(self._registry, Beat("cycle", self._clock.now(), ok=False, detail=str(error)))
@@ -186,6 +210,12 @@ class CycleRole:
             finally:
                 self._turning_since = None
             self._stop.wait(max(0.0, self._period_s - (time.monotonic() - started)))
+
+    def _do_chore(self) -> None:
+        try:
+            self._chore()
+        except Exception as error:  # whatever it is, the next turn's forecast matters more
+            log.warning("chore after the turn failed", cause=str(error))
 
     def _keep_lease(self) -> None:
         told = ""

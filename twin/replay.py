@@ -55,7 +55,7 @@ class Taken(Protocol):
 
 
 class Replay:
-    """Relives steps on a `ReplayClock`."""
+    """Relives steps on a `ReplayClock`. `settle` ends what the ingester does beside, before the cycle turns."""
 
     def __init__(
         self,
@@ -65,12 +65,14 @@ class Replay:
         cycle: Cycle,
         *,
         patience_s: float = 60.0,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._gateway = gateway
         self._taken = taken
         self._cycle = cycle
         self._patience_s = patience_s
+        self._settle = settle
         self.published = 0
 
     def play(
@@ -96,6 +98,7 @@ class Replay:
                 return
             self._clock.advance_to(step.at)
             self._bring_in(step.rows)
+            self._settle()
             on_turn(self._cycle.turn())
 
     def _bring_in(self, rows: Sequence[Row]) -> None:
