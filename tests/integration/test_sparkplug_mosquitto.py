@@ -173,6 +173,7 @@ def test_the_life_of_an_edge_node(tmp_path: Path, stores: tuple[SqliteReadings, 
             assert gone() == set()
             node.die()
             wait_until(lambda: gone() == {"Q-1", "L-1"})
+            wait_until(lambda: len(registry.events(kinds=[EventKind.SENSOR_STALE]).items) == 1)
             [event] = registry.events(kinds=[EventKind.SENSOR_STALE]).items
             assert event.subject == "Porto/RTU-1"
 
