@@ -386,8 +386,9 @@ def _dry_until(incident: Incident, still_dry: Collection[str], moment: datetime)
 def _group_silent_sensors(findings: Sequence[Finding], open_incidents: Iterable[Incident]) -> list[Finding]:
     """Give each silent sensor to the open incident that has it; three or more new ones in one cycle are one cause.
 
-    A logger or gateway that dies takes its signals along in one cycle: that is one incident with all of them, which
-    shrinks as they come back. Signals that fall silent in different cycles are incidents of their own.
+    A logger that dies takes its signals along in one cycle: that is one incident with all of them, which shrinks as
+    they come back. Signals that fall silent in different cycles are incidents of their own, until nothing is heard
+    of their gateway any more: then that is the cause, and the incident of all of them.
     """
     home = {
         sensor_id: incident.cause_key
@@ -396,13 +397,15 @@ def _group_silent_sensors(findings: Sequence[Finding], open_incidents: Iterable[
         for sensor_id in incident.sensor_ids
     }
     silent = [finding for finding in findings if finding.kind is IncidentKind.SENSOR_SILENT]
+    with_gateway = [_as_cause(f, f"gateway:{f.gateway_id}") for f in silent if f.gateway_id and not f.unknown]
+    silent = [finding for finding in silent if not finding.gateway_id or finding.unknown]
     others = [finding for finding in findings if finding.kind is not IncidentKind.SENSOR_SILENT]
     at_home = [_as_cause(f, home[f.sensor_ids[0]]) for f in silent if f.sensor_ids[0] in home]
     new = [finding for finding in silent if finding.sensor_ids[0] not in home and not finding.unknown]
     if len({finding.sensor_ids for finding in new}) >= GROUP_SILENT_FROM:
         first = min(finding.sensor_ids[0] for finding in new)
         new = [_as_cause(finding, f"silent_group:{first}") for finding in new]
-    return others + at_home + new
+    return others + with_gateway + at_home + new
 
 
 def _as_cause(finding: Finding, cause_key: str) -> Finding:
@@ -452,6 +455,8 @@ def _in_order(finding: Finding) -> tuple[str, ...]:
 def _merged_cause(first: Finding, sensors: Collection[str]) -> str:
     if first.kind is not IncidentKind.SENSOR_SILENT:
         return first.cause
+    if first.gateway_id:
+        return f"nothing is heard of gateway {first.gateway_id}: {', '.join(sorted(sensors))} are silent"
     return f"{len(sensors)} sensors are silent together: {', '.join(sorted(sensors))}"
 
 

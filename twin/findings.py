@@ -6,7 +6,7 @@ What becomes of a finding over the cycles (opening, holding, closing) is the bus
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -40,6 +40,8 @@ class Finding:
     `blind_to` names elements that the cycle could not see. Such a finding speaks about every open incident of its
     kind which names one of them in its cause, or has a node in `band_ids` (all of them where there are no
     `band_ids`): it must be `unknown`, and holds them.
+
+    `gateway_id` is the gateway that fell silent with all of its sensors, this one among them.
     """
 
     kind: IncidentKind
@@ -56,6 +58,7 @@ class Finding:
     unknown: bool = False
     resolution: timedelta = timedelta(0)
     blind_to: tuple[str, ...] = ()
+    gateway_id: str = ""
 
     @property
     def key(self) -> Key:
@@ -292,14 +295,15 @@ def findings_from_sensors(
     `latest_any` holds each sensor's newest reading of any quality. A sensor is silent when nothing was observed for
     three of its intervals; one that was never heard, or not since this process began at `known_since`, is judged
     from then on, and until then an open incident about it is held. One that is `stale` (its sender said that it is
-    gone) is silent at once. A pressure counts when its newest reading is
+    gone) is silent at once. Where all sensors of a gateway are, the findings name it. A pressure counts when its newest reading is
     trusted; while it is not (or the sensor is silent) the pressure is unknown, which opens and closes nothing.
     """
     stale = stale or {}
     silent = {sensor_id for sensor_id, sensor in sensors.items() if _is_silent(sensor, latest_any, now)}
     silent |= sensors.keys() & stale.keys()
+    gateways = _silent_gateways(sensors.values(), silent)
     findings = [
-        _silence(sensors[sensor_id], latest_any.get(sensor_id), now, known_since, stale.get(sensor_id))
+        _silence(sensors[sensor_id], latest_any.get(sensor_id), now, known_since, stale.get(sensor_id), gateways)
         for sensor_id in sorted(silent)
     ]
     supplied = {customer.node_id for customer in customers}
@@ -319,8 +323,22 @@ def _is_silent(sensor: Sensor, latest_any: Mapping[str, Reading], now: datetime)
     return reading is None or sensor.is_silent(reading.observed_at, now=now)
 
 
+def _silent_gateways(sensors: Iterable[Sensor], silent: Collection[str]) -> frozenset[str]:
+    """Return the gateways of several sensors none of which is heard."""
+    behind: dict[str, list[str]] = defaultdict(list)
+    for sensor in sensors:
+        if sensor.gateway_id:
+            behind[sensor.gateway_id].append(sensor.sensor_id)
+    return frozenset(gateway for gateway, ids in behind.items() if len(ids) > 1 and all(one in silent for one in ids))
+
+
 def _silence(
-    sensor: Sensor, reading: Reading | None, now: datetime, known_since: datetime, gone_since: datetime | None
+    sensor: Sensor,
+    reading: Reading | None,
+    now: datetime,
+    known_since: datetime,
+    gone_since: datetime | None,
+    silent_gateways: Collection[str],
 ) -> Finding:
     last = "never heard" if reading is None else f"last reading {reading.observed_at:%Y-%m-%d %H:%M} UTC"
     why = f"expected every {sensor.expected_every_s:g} s"
@@ -335,6 +353,7 @@ def _silence(
         starts_at=known_since if reading is None else reading.observed_at,
         sensor_ids=(sensor.sensor_id,),
         unknown=gone_since is None and not sensor.is_silent(known_since, now=now),
+        gateway_id=sensor.gateway_id if sensor.gateway_id in silent_gateways else "",
     )
 
 

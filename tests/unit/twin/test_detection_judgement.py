@@ -39,10 +39,10 @@ def a_finding(
     )
 
 
-def a_silence(sensor_id: str, *, unknown: bool = False) -> Finding:
-    return Finding(
-        SILENT, f"sensor:{sensor_id}", "silent", Severity.MINOR, 1.0, T0, sensor_ids=(sensor_id,), unknown=unknown
-    )
+def a_silence(sensor_id: str, *, unknown: bool = False, gateway: str = "") -> Finding:
+    key = f"sensor:{sensor_id}"
+    silence = Finding(SILENT, key, "silent", Severity.MINOR, 1.0, T0, sensor_ids=(sensor_id,), unknown=unknown)
+    return replace(silence, gateway_id=gateway)
 
 
 class Cycles:
@@ -361,6 +361,20 @@ def test_sensors_that_fall_silent_later_join_no_earlier_incident() -> None:
     cycles.turn(a_silence("S1"))
     cycles.turn(a_silence("S1"), a_silence("S2"), a_silence("S3"))
     assert sorted(incident.sensor_ids for incident in cycles.open()) == [("S1",), ("S2",), ("S3",)]
+
+
+#   cycle    1         2 (all of G1)        3 .. 4            5 (S2 is back)
+#   silent   S1        S1 S2                S1 S2             S1
+def test_a_gateway_that_falls_silent_is_one_incident_of_all_its_sensors() -> None:
+    cycles = Cycles()
+    cycles.turn(a_silence("S1"))
+    for _ in range(3):
+        cycles.turn(a_silence("S1", gateway="G1"), a_silence("S2", gateway="G1"))
+    (of_gateway,) = cycles.open()
+    assert (of_gateway.cause_key, of_gateway.sensor_ids) == ("gateway:G1", ("S1", "S2"))
+    assert "gateway G1" in of_gateway.cause
+    cycles.turn(a_silence("S1"))
+    assert [(i.cause_key, i.sensor_ids) for i in cycles.open()] == [("gateway:G1", ("S1",))]
 
 
 def test_a_restart_clears_no_silence() -> None:
