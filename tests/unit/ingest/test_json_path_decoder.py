@@ -104,6 +104,7 @@ def test_refuses_options_nobody_understands(options: dict[str, object]) -> None:
     [
         (TimeFormat.EPOCH_S, 1767225600, 0),
         (TimeFormat.EPOCH_S, 1767225600.25, 250_000),
+        (TimeFormat.EPOCH_S, 1767225600.001, 1_000),  # no float is that, the nearest lies below
         (TimeFormat.EPOCH_MS, 1767225600001, 1_000),
         (TimeFormat.EPOCH_NS, 1767225600000001999, 1),
     ],

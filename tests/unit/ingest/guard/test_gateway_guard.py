@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fakes import MemoryLetters, MemoryNotebook, MemoryReadings, MemorySensors, away
 
+from ingest.decoders.base import Decoded, RawReading
 from ingest.guard.gateways import GatewayGuard
 from ingest.guard.rate import BURST_S
 from ingest.guard.recent import Recent
@@ -101,6 +102,16 @@ def test_beyond_its_rate_a_gateway_has_its_burst_and_then_its_rate_and_the_rest_
     assert let_through == pytest.approx(BURST + 30 * RATE, abs=2)
     assert plant.buried == {"rate_limited": len(sent) - let_through}
     assert set(plant.told) == {(EventKind.RATE_LIMITED, "g1")}
+
+
+def test_a_clock_of_whole_seconds_gives_no_second_allowance() -> None:
+    """Its tokens come once a second, those of the arrivals in between: together they must not be twice the rate."""
+    guard = GatewayGuard(MemoryNotebook(), rate_per_s=RATE)
+    passed = 0
+    for message in flood(60, 10 * RATE):
+        reading = RawReading("P-1", message.received_at.replace(microsecond=0), 1.0)
+        passed += guard.refuse_message(message, Decoded("g1", [reading])) is None
+    assert passed == pytest.approx(BURST + 60 * RATE, rel=0.05)
 
 
 def test_a_flood_of_one_gateway_touches_no_other() -> None:
