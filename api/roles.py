@@ -71,7 +71,9 @@ class IngestRole:
         from ingest.pipeline import Pipeline
 
         self.broker_url = self._broker()
-        self._gaps = GapKeeping(self._memory, self._clock, self.broker_url, asks=self._asks)
+        broker = bootstrap.mqtt_settings(self._settings, self.broker_url)
+        shared = bool(broker.share)
+        self._gaps = GapKeeping(self._memory, self._clock, self.broker_url, asks=self._asks, shared=shared)
         self.guard = GatewayGuard(self._memory.registry, rate_per_s=self._settings.gateway_rate)
         pipeline = Pipeline(
             readings=self._memory.readings,
@@ -82,7 +84,7 @@ class IngestRole:
             guard=self.guard,
             observers=(self.guard, self._gaps.watch),
         )
-        self.ingester = MqttIngester(bootstrap.mqtt_settings(self._settings, self.broker_url), pipeline, self._clock)
+        self.ingester = MqttIngester(broker, pipeline, self._clock)
         self.ingester.start()
         self._gaps.start()
         self._housekeeping.start()
