@@ -3,40 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from api.bootstrap import Offline, engine_pool, load_drainage_model, load_supply_model
 from twin.network import NetworkKind
-from twin.ports import DeadLetter, ModelFile
-from twin.readings import Reading
+from twin.ports import ModelFile
 
-T = TypeVar("T")
 Counts = dict[str, int]
-BATCH = 5000
 
 
-def import_file(here: Offline, kind: str, file: Path, *, progress: bool) -> Counts:
+def import_file(here: Offline, kind: str, file: Path, *, progress: bool, restart: bool = False) -> Counts:
     """Import one file of the given kind and return what was counted.
+
+    `restart` begins an import of readings anew that was left half done.
 
     Raises:
         InputError: If the file is not acceptable; line and reason are named and nothing was imported.
     """
-    importers: dict[str, Callable[[Offline, Path, bool], Counts]] = {
+    if kind == "readings":
+        from api.import_readings import import_readings
+
+        return import_readings(here, file, progress=progress, restart=restart)
+    importers: dict[str, Callable[[Offline, Path], Counts]] = {
         "sensors": _sensors,
         "customers": _customers,
         "network": _network,
         "drainage": _drainage,
-        "readings": _readings,
         "weather": _weather,
     }
-    return importers[kind](here, file, progress)
+    return importers[kind](here, file)
 
 
-def _sensors(here: Offline, file: Path, progress: bool) -> Counts:  # noqa: ARG001
+def _sensors(here: Offline, file: Path) -> Counts:
     from ingest.files.sensors import read_sensors
 
     sensors = read_sensors(file)
@@ -44,7 +43,7 @@ def _sensors(here: Offline, file: Path, progress: bool) -> Counts:  # noqa: ARG0
     return {"sensors": len(sensors)}
 
 
-def _customers(here: Offline, file: Path, progress: bool) -> Counts:  # noqa: ARG001
+def _customers(here: Offline, file: Path) -> Counts:
     from ingest.files.customers import read_customers
 
     customers = read_customers(file)
@@ -52,11 +51,11 @@ def _customers(here: Offline, file: Path, progress: bool) -> Counts:  # noqa: AR
     return {"customers": len(customers)}
 
 
-def _network(here: Offline, file: Path, progress: bool) -> Counts:  # noqa: ARG001
+def _network(here: Offline, file: Path) -> Counts:
     return _model(here, file, NetworkKind.SUPPLY)
 
 
-def _drainage(here: Offline, file: Path, progress: bool) -> Counts:  # noqa: ARG001
+def _drainage(here: Offline, file: Path) -> Counts:
     return _model(here, file, NetworkKind.DRAINAGE)
 
 
@@ -71,62 +70,9 @@ def _model(here: Offline, file: Path, kind: NetworkKind) -> Counts:
     return {"nodes": len(network.nodes), "links": len(network.links)}
 
 
-def _weather(here: Offline, file: Path, progress: bool) -> Counts:  # noqa: ARG001
+def _weather(here: Offline, file: Path) -> Counts:
     from ingest.weather.files import parse_file
 
     ensemble = parse_file(file.read_bytes(), now=here.clock.now())
     here.registry.save_weather(ensemble)
     return {"members": len(ensemble.members), "steps": ensemble.steps}
-
-
-def _readings(here: Offline, file: Path, progress: bool) -> Counts:
-    from ingest.files.readings import BadRow, read_readings
-    from ingest.letters import letter_of_row
-    from ingest.quality.gate import QualityGate
-
-    store = here.open_readings()
-    sensors = here.registry.sensors()
-    gate = QualityGate(sensors)
-    now = here.clock.now()
-    counts = {"stored": 0, "duplicates": 0, "dead_letters": 0}
-    rows = _with_progress(read_readings(file, sensors, now=now), progress=progress, what=file.name)
-    for batch in _batches(rows, BATCH):
-        bad = [row for row in batch if isinstance(row, BadRow)]
-        good = [row for row in batch if isinstance(row, Reading)]
-        result = store.append(gate.judge(good))
-        letters = [letter_of_row(file.name, x.line, x.payload, x.raw, x.reason, x.detail, now) for x in bad]
-        letters += [_conflict(reading, file, now) for reading in result.conflicts]
-        here.registry.bury(letters)
-        counts["stored"] += result.stored
-        counts["duplicates"] += result.duplicates
-        counts["dead_letters"] += len(letters)
-    return counts
-
-
-def _conflict(reading: Reading, file: Path, now: datetime) -> DeadLetter:
-    from ingest.decoders.base import RawReading
-    from ingest.letters import letter_of_row
-
-    row = f"{reading.sensor_id},{reading.observed_at.isoformat()},{reading.raw_value!r},{reading.raw_unit}"
-    raw = RawReading(reading.sensor_id, reading.observed_at, reading.raw_value, reading.raw_unit, reading.seq)
-    sayable = raw if reading.available_at == now else None
-    detail = "another value is stored for this sensor and moment; the first one stays"
-    return letter_of_row(file.name, None, row.encode(), sayable, "conflict", detail, now)
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
-
-
-def _with_progress(items: Iterable[T], *, progress: bool, what: str) -> Iterator[T]:
-    import sys
-
-    if not (progress and sys.stderr.isatty()):
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(items, description=what, console=Console(stderr=True))

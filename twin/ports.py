@@ -179,6 +179,15 @@ class SealedFile:
 
 
 @runtime_checkable
+class KnowsRepeats(Protocol):
+    """What a reading store also does that can tell cheaply what it has already."""
+
+    def repeats(self, readings: Sequence[Reading]) -> list[bool]:
+        """Say of each reading whether it is stored already with the same raw value and unit."""
+        ...
+
+
+@runtime_checkable
 class Upkeep(Protocol):
     """What a reading store that keeps itself also does: sum up, seal in files, and let go of what is old."""
 

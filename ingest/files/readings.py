@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ REQUIRED = ("sensor_id", "observed_at", "value")
 OPTIONAL = ("unit", "available_at", "seq")
 LONGEST_LINE = 64 * 1024
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST_SEQ = 2**63 - 1
 _DIGITS = re.compile(r"\d{1,19}", re.ASCII)
 
@@ -217,12 +218,27 @@ def _python_rows(batch: Any) -> Iterator[dict[str, Any] | Exception]:
             column = column.cast(pyarrow.timestamp("us", tz=column.type.tz), safe=False)
         columns[name] = column
     try:
-        whole = [column.to_pylist() for column in columns.values()]
+        whole = [_cells_of(column) for column in columns.values()]
     except (ValueError, OverflowError, pyarrow.ArrowException):
         yield from _rows_one_by_one(columns, batch.num_rows)
         return
     for cells in zip(*whole, strict=True):
         yield dict(zip(columns, cells, strict=True))
+
+
+def _cells_of(column: Any) -> list[Any]:
+    """Return a column's cells; times in UTC are counted from 1970, which is much quicker and says the same.
+
+    Raises:
+        ValueError, OverflowError, pyarrow.ArrowException: If one of them cannot be said.
+    """
+    import pyarrow
+
+    if not pyarrow.types.is_timestamp(column.type) or column.type.tz != "UTC":
+        cells: list[Any] = column.to_pylist()
+        return cells
+    us = column.cast(pyarrow.timestamp("us", tz="UTC")).cast(pyarrow.int64()).to_pylist()
+    return [None if value is None else _EPOCH + timedelta(microseconds=value) for value in us]
 
 
 def _rows_one_by_one(columns: Mapping[str, Any], count: int) -> Iterator[dict[str, Any] | Exception]:

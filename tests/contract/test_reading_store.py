@@ -19,7 +19,7 @@ from reading_builders import NOON, a_reading, after
 from reading_stores import Opener, everything, settle
 
 from twin.errors import InputError, NaiveDatetimeError, UnavailableError
-from twin.ports import AppendResult, ReadingStore
+from twin.ports import AppendResult, KnowsRepeats, ReadingStore
 from twin.readings import Quality, Reading
 
 EXACT = {
@@ -94,6 +94,18 @@ def test_within_a_batch_the_first_wins_too(store: ReadingStore) -> None:
     assert store.append([first, repeat, other, back, other]) == AppendResult(1, 2, (other, other))
     settle(store)
     assert everything(store) == [first]
+
+
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_repeats_are_known_beforehand_where_that_is_cheap(store: ReadingStore, is_settled: bool) -> None:
+    first = a_reading()
+    store.append([first, a_reading(at_s=1)])
+    if is_settled:
+        settle(store)
+    store.requalify([judged(a_reading(at_s=1), Quality.BAD)])
+    asked = [first, a_reading(at_s=1), a_reading(raw_value=4.0), a_reading(raw_unit="bar"), a_reading("x"), first]
+    if isinstance(store, KnowsRepeats):
+        assert store.repeats(asked) == [True, True, False, False, False, True]
 
 
 def test_an_empty_batch_is_nothing(store: ReadingStore) -> None:

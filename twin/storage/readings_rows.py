@@ -75,3 +75,8 @@ def require_exact(reading: Reading) -> None:
 def verdict(reading: Reading) -> tuple[float, str, tuple[str, ...]]:
     """Return what judging decides of a reading; all else is what arrived."""
     return reading.value, reading.quality, reading.reasons
+
+
+def raw(reading: Reading) -> tuple[float, str]:
+    """Return what tells a repeat from a conflict: the value and unit that arrived."""
+    return reading.raw_value, reading.raw_unit

@@ -84,6 +84,15 @@ def with_known(
     return AppendResult(result.stored, len(readings) - result.stored - len(conflicts), conflicts)
 
 
+def is_repeat(session: Session, reading: Reading) -> bool:
+    """Whether a row has the key of a reading and its raw value and unit."""
+    key = (series_of(session, reading.sensor_id), to_microseconds(reading.observed_at))
+    row = session.connection.execute(
+        "SELECT raw_value, raw_unit FROM reading WHERE series = ? AND time = ?", key
+    ).fetchone()
+    return row is not None and (row[0], _text(session, row[1])) == (reading.raw_value, reading.raw_unit)
+
+
 def holds(session: Session, reading: Reading) -> bool:
     """Whether a row has the key of a reading."""
     key = (series_of(session, reading.sensor_id), to_microseconds(reading.observed_at))

@@ -22,7 +22,7 @@ from twin.storage import readings_table as table
 from twin.storage import rollup_table, sealed_table
 from twin.storage.hot_and_sealed import HotAndSealed, Key
 from twin.storage.readings_file import ReadingsFile, Session
-from twin.storage.readings_rows import FIRST_US, from_microseconds, to_microseconds, verdict
+from twin.storage.readings_rows import FIRST_US, from_microseconds, raw, to_microseconds, verdict
 from twin.storage.rollup_sums import DAY_US, LENGTHS_US, Sums, as_rollups, summed_up, windows_within
 from twin.storage.sealed_files import SealedFiles, day_name
 from twin.storage.sealing import Sealing, Told
@@ -83,6 +83,19 @@ class SqliteReadings:
                 self._bounds = sealed_table.bounds(session)
                 if self._bounds == bounds:
                     return self._append(session, readings, sealed)
+
+    def repeats(self, readings: Sequence[Reading]) -> list[bool]:
+        """Say of each reading whether it is stored already with the same raw value and unit."""
+        with self._file.reading() as session:
+            held = [table.is_repeat(session, reading) for reading in readings]
+            if sealed_table.bounds(session).sealings:
+                rest = {reading.key for reading, is_held in zip(readings, held, strict=True) if not is_held}
+                sealed = self._both.sealed(session, rest)
+                return [
+                    is_held or ((old := sealed.get(reading.key)) is not None and raw(old) == raw(reading))
+                    for reading, is_held in zip(readings, held, strict=True)
+                ]
+        return held
 
     def requalify(self, readings: Sequence[Reading]) -> int:
         """Give stored readings a new value, quality and reasons, all or nothing; see `ReadingStore.requalify`.
