@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 
 from ingest.decoders.base import Decoded, Refusal
 from ingest.guard.backfill import OpenGaps
@@ -18,7 +18,7 @@ from twin.events import Event, EventKind, event
 from twin.ports import GapLedger
 from twin.readings import Reading, Sensor
 
-LIVE = timedelta(seconds=60)
+LIVE_S = 60.0
 """Messages whose newest reading is older when they arrive are not live: a backlog or a backfill, and never too fast."""
 
 _MOST_GATEWAYS = 10_000
@@ -69,17 +69,27 @@ class GatewayGuard:
         return {"replayed": float(self._replays.old)}
 
     def _is_too_much(self, message: Message, decoded: Decoded) -> bool:
-        newest = max((raw.observed_at or message.received_at for raw in decoded.readings), default=message.received_at)
-        if newest < message.received_at - LIVE or self._has_room(decoded.gateway, message.received_at, newest):
+        received_s = message.received_at.timestamp()
+        newest_s = _newest_s(decoded, received_s)
+        if received_s - newest_s > LIVE_S:
+            return False
+        pace = self._paces.get(decoded.gateway)
+        if pace is None:
+            pace = Pace(self._rate_per_s, received_s, newest_s)
+            self._paces.put(decoded.gateway, pace)
+        if pace.has_room(received_s, newest_s):
             return False
         return not (decoded.readings and self._is_backfill(message, decoded))
 
-    def _has_room(self, gateway: str, received_at: datetime, newest: datetime) -> bool:
-        pace = self._paces.get(gateway)
-        if pace is None:
-            pace = Pace(self._rate_per_s, received_at, min(newest, received_at))
-            self._paces.put(gateway, pace)
-        return pace.has_room(self._rate_per_s, received_at, newest)
-
     def _is_backfill(self, message: Message, decoded: Decoded) -> bool:
         return all(self._gaps.hold(decoded.gateway, raw, message.received_at) for raw in decoded.readings)
+
+
+def _newest_s(decoded: Decoded, received_s: float) -> float:
+    """Return when the newest reading was true; without one, or where it does not say, that is now."""
+    newest = received_s if not decoded.readings else -math.inf
+    for raw in decoded.readings:
+        if raw.observed_at is None:
+            return received_s
+        newest = max(newest, raw.observed_at.timestamp())
+    return newest

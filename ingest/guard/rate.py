@@ -9,50 +9,38 @@ not two allowances.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-
 BURST_S = 10.0
 """A gateway may send the messages of so many seconds at once."""
 
 
-@dataclass(slots=True)
-class _Bucket:
-    """Tokens that grow with one clock."""
-
-    tokens: float
-    newest: datetime
-
-    def fill(self, now: datetime, rate_per_s: float) -> None:
-        """Add what has grown since the newest moment seen; a clock that goes back adds nothing."""
-        if now > self.newest:
-            grown = (now - self.newest).total_seconds() * rate_per_s
-            self.tokens = min(self.tokens + grown, rate_per_s * BURST_S)
-            self.newest = now
-
-    def take(self, rate_per_s: float) -> None:
-        """Take one, down to a burst's debt."""
-        self.tokens = max(self.tokens - 1.0, -rate_per_s * BURST_S)
-
-
 class Pace:
-    """One gateway's buckets."""
+    """One gateway's buckets; moments are seconds since 1970. Written out, because every message passes here."""
 
-    __slots__ = ("_arrival", "_observation")
+    __slots__ = ("_arrived_s", "_by_arrival", "_by_observation", "_full", "_observed_s", "_rate_per_s")
 
-    def __init__(self, rate_per_s: float, received_at: datetime, observed_at: datetime) -> None:
-        self._arrival = _Bucket(rate_per_s * BURST_S, received_at)
-        self._observation = _Bucket(rate_per_s * BURST_S, observed_at)
+    def __init__(self, rate_per_s: float, received_s: float, observed_s: float) -> None:
+        self._rate_per_s = rate_per_s
+        self._full = rate_per_s * BURST_S
+        self._arrived_s, self._by_arrival = received_s, self._full
+        self._observed_s, self._by_observation = min(observed_s, received_s), self._full
 
-    def has_room(self, rate_per_s: float, received_at: datetime, observed_at: datetime) -> bool:
-        """Count a live message that was true at `observed_at` at the latest; False if it is too much.
+    def has_room(self, received_s: float, observed_s: float) -> bool:
+        """Count a live message that was true at `observed_s` at the latest; False if it is too much.
 
-        What is too much takes no token, so a flood does not shut out the sender's own rate.
+        What is too much takes no token, so a flood does not shut out the sender's own rate. A clock that goes back adds
+        nothing, and one that is ahead counts as ours. The debt is a burst at most.
         """
-        self._arrival.fill(received_at, rate_per_s)
-        self._observation.fill(min(observed_at, received_at), rate_per_s)
-        if self._arrival.tokens < 1.0 and self._observation.tokens < 1.0:
+        if received_s > self._arrived_s:
+            self._by_arrival = min(self._by_arrival + (received_s - self._arrived_s) * self._rate_per_s, self._full)
+            self._arrived_s = received_s
+        if observed_s > received_s:
+            observed_s = received_s
+        if observed_s > self._observed_s:
+            grown = (observed_s - self._observed_s) * self._rate_per_s
+            self._by_observation = min(self._by_observation + grown, self._full)
+            self._observed_s = observed_s
+        if self._by_arrival < 1.0 and self._by_observation < 1.0:
             return False
-        self._arrival.take(rate_per_s)
-        self._observation.take(rate_per_s)
+        self._by_arrival = max(self._by_arrival - 1.0, -self._full)
+        self._by_observation = max(self._by_observation - 1.0, -self._full)
         return True

@@ -30,9 +30,10 @@ _MOST_GATEWAYS = 10_000
 
 @dataclass(slots=True)
 class _Sent:
-    """What a gateway sent since `since`."""
+    """What a gateway sent within a window."""
 
     since: datetime
+    until: datetime
     new: int = 0
     old: int = 0
     told: bool = False
@@ -52,8 +53,8 @@ class ReplayWatch:
         """Count a message; return the event where a gateway's recording becomes apparent."""
         gateway, now = decoded.gateway, message.received_at
         sent = self._sent.get(gateway)
-        if sent is None or not timedelta(0) <= now - sent.since < WINDOW:
-            sent = _Sent(now)
+        if sent is None or not sent.since <= now < sent.until:
+            sent = _Sent(now, now + WINDOW)
             self._sent.put(gateway, sent)
         for raw in decoded.readings:
             if raw.observed_at is None:
