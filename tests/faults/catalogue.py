@@ -77,6 +77,7 @@ def kill_forwarder(drill: Drill) -> None:
     stand = drill.stand
     assert stand.way is not None
     stand.way.slow_s = 0.2
+    stand.await_stored(1)  # the bucket must be met before it is away: nothing is taken on trust
     for goal in drill.strikes():
         stand.way.become(drill.draw.choice((Way.SLOW, Way.ANSWER_LOST)))
         stand.await_stored(goal)
