@@ -8,8 +8,8 @@ Rules that keep data (each was measured to lose some when broken):
 - a store that is away or full stops the acknowledgements: the broker keeps the messages, nothing is dropped;
 - no exception ends a thread; a heartbeat to itself tells a silent connection from a quiet network.
 
-Two threads. The network thread owns the connection and fills the queue. The worker empties it in batches through the
-`Pipeline` and hands back the acknowledgements.
+Two threads. The network thread owns the connection (`ingest.wire`) and fills the inbox. The worker empties it in
+batches through the `Pipeline` and hands back the acknowledgements.
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from paho.mqtt import client as paho
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-
-from ingest.connection import Connection
-from ingest.decoders.base import Command
+from ingest.inbox import Batch, Inbox
 from ingest.message import Message
 from ingest.mqtt_settings import MqttSettings, Protocol
-from ingest.pipeline import BatchOutcome, Pipeline, PreparedBatch
+from ingest.pipeline import BatchOutcome, Pipeline
+from ingest.tls import tls_context
+from ingest.wire.connection import Connection
+from ingest.wire.conversation import Stage, Terms
+from ingest.wire.errors import RefusedError, WireError
+from ingest.wire.packets import Publish
+from ingest.wire.subscriptions import Subscriptions
 from twin.clock import Clock
-from twin.errors import UnavailableError
+from twin.errors import ConfigError, UnavailableError
 
 __all__ = ["IngestState", "MqttIngester", "MqttSettings"]
 
 _LOG = logging.getLogger(__name__)
 _IDLE_S = 0.2
-_UNSUPPORTED_PROTOCOL = "Unsupported protocol version"
+_MOST_AT_ODDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +69,6 @@ class IngestState:
     by_reason: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrived:
-    """A message, and the connection and packet id it must be acknowledged by (QoS 0: packet id 0)."""
-
-    message: Message
-    connection: Connection
-    packet_id: int
-
-
 class MqttIngester:
     """Feeds a pipeline from a broker until it is stopped."""
 
@@ -86,10 +78,10 @@ class MqttIngester:
         self._clock = clock
         self._heartbeat_topic = f"h2twin/heartbeat/{settings.client_id}"
         self._mqtt5 = settings.protocol is not Protocol.V311
+        self._subscriptions = Subscriptions(pipeline.subscriptions)
         self._stopping = threading.Event()
         self._drained = threading.Event()
-        self._queue: deque[_Arrived] = deque()
-        self._arrival = threading.Condition()
+        self._inbox = Inbox(batch=settings.batch, linger_s=settings.linger_s, idle_s=_IDLE_S)
         self._overflowed = False
         self._working_on = 0
         self._counts = Counter[str]()
@@ -118,8 +110,7 @@ class MqttIngester:
         """
         end = time.monotonic() + timeout_s
         self._stopping.set()
-        with self._arrival:
-            self._arrival.notify_all()
+        self._inbox.close()
         for thread in (self._worker, self._network):
             if thread.ident is not None:
                 thread.join(max(0.0, end - time.monotonic()))
@@ -137,7 +128,7 @@ class MqttIngester:
             connections=self._connections,
             protocol=str(Protocol.V5 if self._mqtt5 else Protocol.V311),
             heartbeat=self._heartbeat_seen,
-            in_flight=len(self._queue) + self._working_on,
+            in_flight=self._inbox.count + self._working_on,
             by_reason=dict(self._by_reason),
             received=self._counts["received"],
             stored=self._counts["stored"],
@@ -157,7 +148,12 @@ class MqttIngester:
                 self._hold_connection()
             except OSError as error:
                 self._report(f"the broker {self._settings.address} cannot be reached: {error}")
-            except Exception as error:  # a defect, ours or paho's, must not end the thread
+            except WireError as error:
+                self._fall_back(error)
+                self._report(f"{self._settings.address}: {error}")
+            except ConfigError as error:
+                self._report(str(error))
+            except Exception as error:  # a defect of ours must not end the thread
                 _LOG.exception("the connection to the broker failed unexpectedly")
                 self._report(f"unexpected {type(error).__name__}: {error}")
             finally:
@@ -167,29 +163,78 @@ class MqttIngester:
                 self._settings.retry_s if came_up or wait_s == 0 else min(2 * wait_s, self._settings.longest_retry_s)
             )
 
+    def _fall_back(self, error: WireError) -> None:
+        if isinstance(error, RefusedError) and error.is_version and self._settings.protocol is Protocol.AUTO:
+            self._mqtt5 = False
+
     def _hold_connection(self) -> None:
         """Connect and turn the loop until the connection is lost, given up, or all is done."""
-        connection = Connection(self._settings, mqtt5=self._mqtt5)
-        connection.on_connect = self._on_connect
-        connection.on_subscribe = self._on_subscribe
-        connection.on_message = self._on_message
-        connection.on_disconnect = self._on_disconnect
+        settings = self._settings
+        connection = Connection(settings.host, settings.port, self._terms(), tls=tls_context(settings))
         self._overflowed = False
         self._connection = connection
         try:
-            connection.open(self._settings, mqtt5=self._mqtt5)
+            connection.open()
             self._last_packet_s = time.monotonic()
             beat_at = 0.0
-            while connection.turn(_IDLE_S):
+            while True:
+                reading = self._has_room()
+                messages = connection.turn(_IDLE_S, reading=reading)
+                if messages:
+                    self._take(connection, messages)
+                elif not reading:
+                    self._last_packet_s = time.monotonic()
+                if not self._connected:
+                    self._greet(connection)
                 if self._is_done():
-                    connection.disconnect()
-                    connection.turn(_IDLE_S)
+                    connection.leave()
                     return
                 beat_at = self._beat(connection, beat_at)
                 if self._is_to_be_given_up():
                     return
         finally:
-            connection.abandon()
+            connection.close()
+
+    def _terms(self) -> Terms:
+        settings, wanted = self._settings, self._subscriptions
+        prefix = f"$share/{settings.share}/" if settings.share else ""
+        dropped = (*wanted.dropped, *wanted.filters) if prefix else wanted.dropped
+        return Terms(
+            client_id=settings.client_id,
+            filters=(*((f"{prefix}{name}", 1) for name in wanted.filters), (self._heartbeat_topic, 0)),
+            unwanted=tuple(dict.fromkeys((*dropped, *(f"{prefix}{name}" for name in wanted.dropped)))),
+            mqtt5=self._mqtt5,
+            username=settings.username,
+            password=settings.password,
+            keepalive_s=settings.keepalive_s,
+            answer_within_s=settings.connect_timeout_s,
+            session_expiry_s=settings.session_expiry_s,
+            receive_maximum=settings.receive_maximum,
+            largest_packet=settings.largest_packet_bytes,
+            topic_aliases=settings.topic_alias_maximum,
+        )
+
+    def _greet(self, connection: Connection) -> None:
+        """Take note that the broker has taken our subscriptions, once it has."""
+        words = connection.words
+        if words.stage is not Stage.READY:
+            return
+        self._connections += 1
+        self._last_packet_s = time.monotonic()
+        self._last_error = ""
+        if words.complaint:
+            self._report(words.complaint)
+        self._connected = True
+        kept = "kept" if words.session_present else "new"
+        _LOG.info("connected to %s, session %s", self._settings.address, kept)
+
+    def _has_room(self) -> bool:
+        """Whether to read on. What waits in the network costs the broker nothing; a store that is away may be so for
+        long, and then the broker keeps what does not fit into the inbox."""
+        inbox, settings = self._inbox, self._settings
+        if self._paused_because or self._overflowed:
+            return True
+        return 2 * inbox.count < settings.queue_maximum and 2 * inbox.size < settings.queue_bytes
 
     def _is_done(self) -> bool:
         return self._stopping.is_set() and (self._drained.is_set() or not self._worker.is_alive())
@@ -198,11 +243,11 @@ class MqttIngester:
         now = time.monotonic()
         if not self._connected or now < due_at:
             return due_at
-        connection.publish(self._heartbeat_topic, b"", qos=0)
+        connection.publish(self._heartbeat_topic, b"")
         return now + self._settings.heartbeat_s
 
     def _is_to_be_given_up(self) -> bool:
-        if self._overflowed and not self._queue:
+        if self._overflowed and not self._inbox.count:
             return True  # all that fitted is dealt with; the broker sends the rest again to a new connection
         silent_s = time.monotonic() - self._last_packet_s
         if silent_s <= self._settings.silence_s:
@@ -215,66 +260,47 @@ class MqttIngester:
             return True
         return False
 
-    def _on_connect(
-        self, client: paho.Client, _data: object, flags: paho.ConnectFlags, reason: ReasonCode, _properties: object
-    ) -> None:
-        if reason.is_failure:
-            self._report(f"the broker {self._settings.address} refuses us: {reason}")
-            if self._settings.protocol is Protocol.AUTO and reason.getName() == _UNSUPPORTED_PROTOCOL:
-                self._mqtt5 = False
-            return
-        client.subscribe([*((topic, 1) for topic in self._pipeline.subscriptions), (self._heartbeat_topic, 0)])
-        self._connections += 1
-        self._last_packet_s = time.monotonic()
-        self._last_error = ""
-        _LOG.info("connected to %s, session %s", self._settings.address, "kept" if flags.session_present else "new")
-
-    def _on_subscribe(
-        self, _client: paho.Client, _data: object, _packet_id: int, reasons: list[ReasonCode], _properties: object
-    ) -> None:
-        topics = [*self._pipeline.subscriptions, self._heartbeat_topic]
-        refused = [topic for topic, reason in zip(topics, reasons, strict=False) if reason.is_failure]
-        if refused:
-            self._report(f"the broker refuses the subscription to {', '.join(refused)}; allow it to our user")
-        self._connected = True
-
-    def _on_disconnect(
-        self,
-        _client: paho.Client,
-        _data: object,
-        _flags: paho.DisconnectFlags,
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        self._connected = False
-        if reason.is_failure:
-            self._report(f"the connection to {self._settings.address} was lost: {reason}")
-
-    def _on_message(self, client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        assert isinstance(client, Connection)
+    def _take(self, connection: Connection, published: Sequence[Publish]) -> None:
         self._last_packet_s = time.monotonic()
         self._last_packet_at = received_at = self._clock.now()
-        topic = _topic_of(message)
-        packet_id = message.mid if message.qos else 0
-        if topic == self._heartbeat_topic and not packet_id:
-            self._heartbeat_seen = True
-            return
-        if self._stopping.is_set():
+        packet_ids = [message.packet_id for message in published]
+        if 0 in packet_ids or self._subscriptions.is_widened:
+            published = self._without_own(connection, published)
+            packet_ids = [message.packet_id for message in published]
+        if self._stopping.is_set() or not published:
             return  # unacknowledged: it comes again at the next start
-        with self._arrival:
-            if self._overflowed or len(self._queue) >= self._settings.queue_maximum:
-                self._overflow(packet_id)
-                return
-            self._queue.append(_Arrived(Message(topic, bytes(message.payload), received_at), client, packet_id))
-            if len(self._queue) in (1, self._settings.batch):
-                self._arrival.notify()
+        room = self._room_for(published)
+        if room < len(published):
+            self._overflow(packet_ids[room:])
+            published, packet_ids = published[:room], packet_ids[:room]
+        if published:
+            messages = [Message(p.topic, p.payload, received_at, p.is_redelivery, p.missing) for p in published]
+            self._inbox.put(connection, messages, packet_ids)
 
-    def _overflow(self, packet_id: int) -> None:
-        """Leave a message unacknowledged; none after it may be acknowledged either until the broker begins anew."""
-        if packet_id:
+    def _without_own(self, connection: Connection, published: Sequence[Publish]) -> list[Publish]:
+        """Return the messages but for our heartbeat and what nobody asked for, which is acknowledged at once."""
+        others = []
+        for message in published:
+            if message.topic == self._heartbeat_topic and not message.packet_id:
+                self._heartbeat_seen = True
+            elif self._subscriptions.wants(message.topic):
+                others.append(message)
+            elif message.packet_id:
+                connection.acknowledge([message.packet_id])
+        return others
+
+    def _room_for(self, published: Sequence[Publish]) -> int:
+        """Return how many of these messages fit into the inbox."""
+        if self._overflowed or self._inbox.size >= self._settings.queue_bytes:
+            return 0
+        return max(0, min(len(published), self._settings.queue_maximum - self._inbox.count))
+
+    def _overflow(self, packet_ids: Sequence[int]) -> None:
+        """Leave messages unacknowledged; none after them may be acknowledged until the broker begins anew."""
+        lost = packet_ids.count(0)
+        self._counts["dropped"] += lost
+        if lost < len(packet_ids):
             self._overflowed = True
-        else:
-            self._counts["dropped"] += 1
 
     def _report(self, what: str) -> None:
         if what != self._last_error and not self._stopping.is_set():
@@ -285,76 +311,80 @@ class MqttIngester:
 
     def _run_worker(self) -> None:
         try:
-            while batch := self._next_batch():
-                self._working_on = len(batch)
-                if self._make_durable([arrived.message for arrived in batch]):
-                    self._acknowledge(batch)
+            while (batch := self._inbox.take()).messages:
+                self._work(batch)
                 self._working_on = 0
         finally:
             self._drained.set()
 
-    def _next_batch(self) -> list[_Arrived]:
-        """Wait for messages and return up to a batch of them; nothing once we are stopping and the queue is empty."""
-        with self._arrival:
-            while not self._queue:
-                if self._stopping.is_set():
-                    return []
-                self._arrival.wait(_IDLE_S)
-            if len(self._queue) < self._settings.batch and not self._stopping.is_set():
-                self._arrival.wait(self._settings.linger_s)
-            taken = [self._queue.popleft() for _ in range(min(len(self._queue), self._settings.batch))]
-        self._counts["received"] += len(taken)
-        return taken
+    def _work(self, first: Batch) -> None:
+        """Make a batch durable and acknowledge it; return when that is done or we are stopping.
 
-    def _make_durable(self, messages: list[Message]) -> bool:
-        """Try until it is durable; False if we are stopped before."""
+        Where a defect stands in the way, the batches behind it are tried too: they show whether it is the store that
+        fails or one message, which the pipeline can then set apart. They are acknowledged in their turn.
+        """
+        waiting = [self._begin(first)]
         wait_s = self._settings.retry_s
-        prepared: PreparedBatch | None = None
-        while True:
-            try:
-                prepared = prepared or self._pipeline.prepare(messages)
-                outcome = self._pipeline.commit(prepared)
-                self._count(outcome)
-                self._send(outcome.commands)
-            except UnavailableError as error:
-                self._pause(str(error))
-            except Exception as error:  # a defect must lose nothing: the messages stay with the broker, and we say so
-                if not self._paused_because:
-                    _LOG.exception("a batch of messages cannot be made durable")
-                self._pause(f"unexpected {type(error).__name__}: {error}")
-            else:
-                if self._paused_because:
-                    _LOG.info("readings are stored again")
-                self._paused_because = ""
-                return True
+        while waiting:
+            is_defect = False
+            for batch in waiting:
+                is_defect = self._try(batch) or is_defect
+            while waiting and waiting[0].is_durable:
+                self._acknowledge(waiting.pop(0))
+            if not waiting:
+                break
             if self._stopping.wait(wait_s):
-                return False
+                return
             wait_s = min(2 * wait_s, self._settings.longest_retry_s)
+            if is_defect and len(waiting) < _MOST_AT_ODDS and (more := self._inbox.take(wait=False)).messages:
+                waiting.append(self._begin(more))
+        if self._paused_because:
+            _LOG.info("readings are stored again")
+        self._paused_because = ""
 
-    def _acknowledge(self, batch: list[_Arrived]) -> None:
-        """Acknowledge in order of receipt, each message on the connection it came by."""
-        packet_ids: dict[Connection, list[int]] = {}
-        for arrived in batch:
-            if arrived.packet_id:
-                packet_ids.setdefault(arrived.connection, []).append(arrived.packet_id)
+    def _begin(self, batch: Batch) -> Batch:
+        self._counts["received"] += len(batch.messages)
+        self._working_on += len(batch.messages)
+        return batch
+
+    def _try(self, batch: Batch) -> bool:
+        """Try to make a batch durable, if it is not; True if something unexpected stood in the way."""
+        if batch.is_durable:
+            return False
         try:
-            for connection, ids in packet_ids.items():
-                connection.acknowledge(ids)
+            batch.prepared = batch.prepared or self._pipeline.prepare(batch.messages)
+            outcome = self._pipeline.commit(batch.prepared)
+        except UnavailableError as error:
+            self._pause(str(error))
+            return False
+        except Exception as error:  # a defect must lose nothing: the messages stay with the broker, and we say so
+            if not self._paused_because:
+                _LOG.exception("a batch of messages cannot be made durable")
+            self._pause(f"unexpected {type(error).__name__}: {error}")
+            return True
+        batch.is_durable = True
+        self._count(outcome)
+        self._answer(outcome)
+        return False
+
+    def _acknowledge(self, batch: Batch) -> None:
+        try:
+            batch.acknowledge()
         except Exception:  # the broker sends them again to a new connection; repeats are absorbed
             _LOG.exception("acknowledgements could not be sent")
             self._overflowed = True
+
+    def _answer(self, outcome: BatchOutcome) -> None:
+        """Send what the senders should get; who asks for something again and again need not be told that it failed."""
+        connection = self._connection
+        if connection is not None:
+            for command in outcome.commands:
+                connection.publish(command.topic, command.payload)
 
     def _pause(self, why: str) -> None:
         if why != self._paused_because:
             _LOG.warning("paused, nothing is acknowledged and nothing is lost: %s", why)
         self._paused_because = why
-
-    def _send(self, commands: Sequence[Command]) -> None:
-        """Hand commands to the broker, once; whoever does not get one is asked again when there is reason to."""
-        connection = self._connection
-        if connection is not None:
-            for command in commands:
-                connection.publish(command.topic, command.payload, qos=0)
 
     def _count(self, outcome: BatchOutcome) -> None:
         self._counts["stored"] += outcome.stored
@@ -362,10 +392,3 @@ class MqttIngester:
         self._counts["dead"] += outcome.dead
         self._counts["letters"] += sum(outcome.by_reason.values())
         self._by_reason.update(outcome.by_reason)
-
-
-def _topic_of(message: paho.MQTTMessage) -> str:
-    try:
-        return message.topic
-    except UnicodeDecodeError:  # against the standard; no source will match it, so it ends as a dead letter
-        return "(a topic that is not UTF-8)"

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from twin.errors import ConfigError
 
 WEEK_S = 7 * 24 * 3600
+_LARGEST_PACKET = 268_435_460  # MQTT's own limit, header included
 _DEFAULT_PORT = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -25,11 +26,14 @@ class Protocol(StrEnum):
 class MqttSettings:
     """A broker's address and the ingester's ways.
 
-    `receive_maximum` is the number of unacknowledged messages the broker may have under way (MQTT 5); `queue_maximum`
-    bounds what waits in memory where the broker does not know that limit. `batch` messages, or those of `linger_s`
-    seconds, are made durable together. The broker keeps the session for `session_expiry_s` while we are away.
-    A connection that stays silent for `silence_s`, although its own heartbeats (one every `heartbeat_s`) used to come
-    back, is given up and made anew.
+    `share` names the group whose members share the messages among them (a shared subscription); each member has a
+    fixed `client_id` of its own. `receive_maximum` is the number of unacknowledged messages the broker may have under
+    way (MQTT 5); `queue_maximum` messages and `queue_bytes` bound what waits in memory where the broker does not know
+    that limit. A packet larger than `largest_packet_bytes` is refused: a broker of MQTT 5 is told so and drops such
+    messages, so it must lie above the broker's own limit. `batch` messages, or those of `linger_s` seconds, are made
+    durable together. The broker keeps the session for `session_expiry_s` while we are away. A connection that stays
+    silent for `silence_s`, although its own heartbeats (one every `heartbeat_s`) used to come back, is given up and
+    made anew.
     """
 
     host: str
@@ -42,11 +46,15 @@ class MqttSettings:
     key_file: Path | None = None
     protocol: Protocol = Protocol.AUTO
     client_id: str = "h2twin-ingest"
+    share: str = ""
     keepalive_s: int = 30
     connect_timeout_s: float = 10.0
     session_expiry_s: int = WEEK_S
     receive_maximum: int = 2000
     queue_maximum: int = 20_000
+    queue_bytes: int = 128 * 1024 * 1024
+    largest_packet_bytes: int = 16 * 1024 * 1024
+    topic_alias_maximum: int = 1000
     batch: int = 1000
     linger_s: float = 0.05
     heartbeat_s: float = 10.0
@@ -64,6 +72,12 @@ class MqttSettings:
             raise ConfigError(f"client_id {self.client_id!r}: 1 to 256 characters without / + #")
         if not 1 <= self.receive_maximum <= 65_535:
             raise ConfigError(f"receive_maximum {self.receive_maximum}: must lie between 1 and 65535")
+        if self.share and any(sign in self.share for sign in "/+#"):
+            raise ConfigError(f"share {self.share!r}: a group's name has no / + #")
+        if not 1024 <= self.largest_packet_bytes <= _LARGEST_PACKET:
+            raise ConfigError(f"largest_packet_bytes {self.largest_packet_bytes}: 1024 to {_LARGEST_PACKET}")
+        if not 0 <= self.keepalive_s <= 65_535:
+            raise ConfigError(f"keepalive_s {self.keepalive_s}: must lie between 0 (none) and 65535")
         if self.batch < 1 or self.queue_maximum < self.batch:
             raise ConfigError(f"batch {self.batch}: must lie between 1 and queue_maximum ({self.queue_maximum})")
         if (self.cert_file is None) is not (self.key_file is None):

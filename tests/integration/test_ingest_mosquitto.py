@@ -47,6 +47,12 @@ class Stores(Failing):
         self._answer()
         return self._readings.append(readings)
 
+    def latest(self, sensor_ids: Sequence[str], *, at: datetime, trusted_only: bool = True) -> dict[str, Reading]:
+        return self._readings.latest(sensor_ids, at=at, trusted_only=trusted_only)
+
+    def between(self, sensor_id: str, start: datetime, end: datetime, limit: int | None = None) -> list[Reading]:
+        return self._readings.between(sensor_id, start, end, limit=limit)
+
     def stored(self) -> int:
         return self._readings.stats().readings
 
@@ -64,7 +70,7 @@ def stores(tmp_path: Path) -> Iterator[Stores]:
 
 @contextmanager
 def ingesting(port: int, stores: Stores, **settings: object) -> Iterator[MqttIngester]:
-    # a Stores is no whole ReadingStore: the pipeline appends and nothing else
+    # a Stores is no whole ReadingStore: the pipeline asks for nothing else
     pipeline = Pipeline(
         readings=stores, dead_letters=stores.registry, sensors=stores.registry, notebook=stores.registry
     )  # type: ignore[arg-type]
