@@ -36,8 +36,8 @@ from twin.units import Quantity
 
 ROOT = Path(__file__).parents[2]
 AUTOSAVE_S = 1
-_SETTLED_WITHIN_S = 120.0
-_NO_GROWTH_S = 20.0
+_SETTLED_WITHIN_S = 1800.0
+_NO_GROWTH_S = 30.0
 
 
 class Sending:
@@ -212,7 +212,7 @@ class Stand:
 
     def settle(self) -> None:
         """Return when everything was acknowledged and nothing moves any more, or never will."""
-        wait_until(lambda: all(s.is_done for s in self.sendings), within_s=600, what="the publishers' acknowledgements")
+        wait_until(lambda: all(s.is_done for s in self.sendings), within_s=_SETTLED_WITHIN_S, what="the publishers' acknowledgements")
         end = time.monotonic() + _SETTLED_WITHIN_S
         last, since = (-1, -1, -1), time.monotonic()
         while time.monotonic() < end:
