@@ -22,6 +22,7 @@ from twin.findings import Finding, findings_from_drainage, findings_from_sensors
 from twin.forecasts import DrainageState, Run, Rung, RunKind, RunStatus, WeatherEnsemble
 from twin.incidents import Incident, IncidentKind
 from twin.noticeboard import Noticeboard
+from twin.plausibility import Plausibility, doubted
 from twin.ports import (
     Beat,
     DrainageModel,
@@ -110,6 +111,7 @@ class Cycle:
         self._rules = rules
         self._detector = detector
         self._known_since = clock.now()
+        self._plausibility = Plausibility()
 
     def turn(self) -> CycleOutcome:
         """Run every model once, judge what they and the sensors say, and tell whom it concerns.
@@ -120,7 +122,7 @@ class Cycle:
         now = self._clock.now()
         sensors = self._registry.sensors()
         marks = self._registry.stale_marks()
-        trusted = self._readings.latest(list(sensors), at=now, known_at=now)
+        trusted = self._plausible(now, sensors, self._readings.latest(list(sensors), at=now, known_at=now))
         latest = without(trusted, stale_since(marks, trusted, now=now))
         runs = [
             run
@@ -135,6 +137,34 @@ class Cycle:
         outcome = CycleOutcome(now, tuple(runs), tuple(changed), self._tell(changed))
         self._registry.beat(_beat(outcome))
         return outcome
+
+    def _plausible(
+        self, now: datetime, sensors: Mapping[str, Sensor], latest: Mapping[str, Reading]
+    ) -> Mapping[str, Reading]:
+        """Return the newest trusted readings after those that cannot be right were marked in the store."""
+        try:
+            doubtful = self._implausible(now, sensors, latest)
+        except UnavailableError:
+            raise
+        except Exception:  # to doubt nothing is what happens without this judgement
+            _LOG.exception("the readings could not be set against the forecast")
+            return latest
+        if not doubtful:
+            return latest
+        self._readings.requalify([doubted(reading) for reading in doubtful])
+        _LOG.warning("implausible readings of %s are kept from the models", ", ".join(r.sensor_id for r in doubtful))
+        return self._readings.latest(list(sensors), at=now, known_at=now)
+
+    def _implausible(
+        self, now: datetime, sensors: Mapping[str, Sensor], latest: Mapping[str, Reading]
+    ) -> list[Reading]:
+        model = self._models.supply()
+        if model is None:
+            return []
+        last = self._registry.latest_run(RunKind.SUPPLY, good_only=False, issued_by=now)
+        forecast = last.supply if last is not None and last.status is RunStatus.OK else None
+        newest = {sensor_id: [reading] for sensor_id, reading in latest.items()}
+        return self._plausibility.judge(forecast, model.network, sensors, newest)
 
     # ------------------------------------------------------------------------------------------------ models
 

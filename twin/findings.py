@@ -295,8 +295,9 @@ def findings_from_sensors(
     `latest_any` holds each sensor's newest reading of any quality. A sensor is silent when nothing was observed for
     three of its intervals; one that was never heard, or not since this process began at `known_since`, is judged
     from then on, and until then an open incident about it is held. One that is `stale` (its sender said that it is
-    gone) is silent at once. Where all sensors of a gateway are, the findings name it. A pressure counts when its newest reading is
-    trusted; while it is not (or the sensor is silent) the pressure is unknown, which opens and closes nothing.
+    gone) is silent at once. Where all sensors of a gateway are, the findings name it. A pressure counts when its
+    newest reading is trusted; while it is not (or the sensor is silent) the pressure is unknown, which opens and
+    closes nothing.
     """
     stale = stale or {}
     silent = {sensor_id for sensor_id, sensor in sensors.items() if _is_silent(sensor, latest_any, now)}

@@ -39,13 +39,17 @@ class NetworkKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A point of a network; `elevation_m` is the ground or invert level the model states."""
+    """A point of a network; `elevation_m` is the ground or invert level the model states.
+
+    `area_m2` is the horizontal area of a tank that has the same at every level, None of all others.
+    """
 
     node_id: str
     kind: NodeKind
     elevation_m: float
     x: float | None = None
     y: float | None = None
+    area_m2: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

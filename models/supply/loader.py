@@ -64,7 +64,7 @@ def model_hash(inp: bytes) -> str:
 def _read_network(text: str, facts: ModelFacts) -> Network:
     model = _wntr_model(text)
     nodes = {
-        name: Node(name, _NODE_KINDS[node.node_type], _elevation_m(node), *_coordinates(node))
+        name: Node(name, _NODE_KINDS[node.node_type], _elevation_m(node), *_coordinates(node), _area_m2(facts, name))
         for name, node in model.nodes()
     }
     links = {
@@ -86,6 +86,15 @@ def _read_network(text: str, facts: ModelFacts) -> Network:
         {node_id: nodes[node_id] for node_id in facts.node_ids},
         {link_id: links[link_id] for link_id in facts.link_ids},
     )
+
+
+def _area_m2(facts: ModelFacts, name: str) -> float | None:
+    """Return the area of a tank whose volume grows evenly with its level."""
+    tank = facts.tanks.get(name)
+    if tank is None or len(tank.curve_level_m) != 2:
+        return None
+    low_m, high_m = tank.curve_level_m
+    return (tank.curve_volume_m3[1] - tank.curve_volume_m3[0]) / (high_m - low_m)
 
 
 def _wntr_model(text: str) -> Any:
