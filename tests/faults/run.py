@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -189,6 +190,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="only faults whose name contains this")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ended from outside, it must leave no process behind
     whole = Scale(options.messages, options.kills, options.restarts)
     tenth = Scale(max(1000, options.messages // 10), max(2, options.kills // 4), options.restarts)
     faults = [(fault, whole) for fault in STORM] + [(fault, tenth) for fault in FAULTS]

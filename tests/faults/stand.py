@@ -212,7 +212,11 @@ class Stand:
 
     def settle(self) -> None:
         """Return when everything was acknowledged and nothing moves any more, or never will."""
-        wait_until(lambda: all(s.is_done for s in self.sendings), within_s=_SETTLED_WITHIN_S, what="the publishers' acknowledgements")
+        wait_until(
+            lambda: all(s.is_done for s in self.sendings),
+            within_s=_SETTLED_WITHIN_S,
+            what="the publishers' acknowledgements",
+        )
         end = time.monotonic() + _SETTLED_WITHIN_S
         last, since = (-1, -1, -1), time.monotonic()
         while time.monotonic() < end:
