@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from fakes import MemoryLetters, MemoryNotebook, MemoryReadings, MemorySensors, away
+from msgspec.structs import replace
 
 from ingest.decoders.base import Decoded, Refusal
 from ingest.message import Message
