@@ -228,7 +228,7 @@ class Plausibility:
     def _sides_with_forecast(self, partner: Sensor, band: Band, row: Sequence[_Outlier]) -> bool:
         """Whether another sensor of the same thing said what was forecast, at every one of these moments."""
         for outlier in row:
-            reading = self._said_by(partner, outlier.reading.observed_at)
+            reading = self._said_by(partner, outlier.reading)
             if reading is None or not band.holds(reading.value - outlier.said):
                 return False
         return True
@@ -240,7 +240,7 @@ class Plausibility:
         if forecast is None or band is None:
             return False
         for outlier in row:
-            reading = self._said_by(neighbour, outlier.reading.observed_at)
+            reading = self._said_by(neighbour, outlier.reading)
             said = None if reading is None else forecast_value(forecast, neighbour, reading.observed_at)
             if reading is None or said is None or not band.holds(reading.value - said):
                 return False
@@ -258,8 +258,8 @@ class Plausibility:
         node, believed = network.nodes.get(sensor.element_id), self._watched[sensor.sensor_id].believed
         if sensor.quantity is not Quantity.LEVEL or node is None or node.area_m2 is None or believed is None:
             return False
-        moments = [believed.observed_at, *(o.reading.observed_at for o in self._watched[sensor.sensor_id].row)]
-        flows = [(moment, self._net_inflow_m3s(node.node_id, moment, network, sensors)) for moment in moments]
+        readings = [believed, *(outlier.reading for outlier in self._watched[sensor.sensor_id].row)]
+        flows = [(r.observed_at, self._net_inflow_m3s(node.node_id, r, network, sensors)) for r in readings]
         known = [(moment, flow) for moment, flow in flows if flow is not None]
         if len(known) < len(flows):
             return False
@@ -271,22 +271,30 @@ class Plausibility:
         )
 
     def _net_inflow_m3s(
-        self, node_id: str, moment: datetime, network: Network, sensors: Mapping[str, Sensor]
+        self, node_id: str, beside: Reading, network: Network, sensors: Mapping[str, Sensor]
     ) -> float | None:
         """Return what flows into a node by the meters in all its links; None unless every one was heard."""
         net, links = 0.0, [link for link in network.links.values() if node_id in (link.start_node_id, link.end_node_id)]
         for link in links:
             meters = [sensor for sensor in sensors.values() if _measures_flow_of(sensor, link.link_id)]
-            heard = [reading for meter in meters if (reading := self._said_by(meter, moment)) is not None]
+            heard = [reading for meter in meters if (reading := self._said_by(meter, beside)) is not None]
             if not heard:
                 return None
             net += heard[0].value if link.end_node_id == node_id else -heard[0].value
         return net if links else None
 
-    def _said_by(self, sensor: Sensor, moment: datetime) -> Reading | None:
-        watched = self._watched.get(sensor.sensor_id)
-        reach = timedelta(seconds=sensor.expected_every_s) / 2
-        return watched.near(moment, reach) if watched is not None and not watched.row else None
+    def _said_by(self, witness: Sensor, beside: Reading) -> Reading | None:
+        """Return what a witness said when another sensor gave a reading; None if it is no better itself.
+
+        A witness that left its own band may speak if it did so later, against a forecast that rests on the error.
+        """
+        watched, judged = self._watched.get(witness.sensor_id), self._watched[beside.sensor_id]
+        if watched is None:
+            return None
+        theirs, ours = watched.forecast, judged.forecast
+        if theirs is not None and ours is not None and theirs.issued_at <= ours.issued_at:
+            return None
+        return watched.near(beside.observed_at, timedelta(seconds=witness.expected_every_s) / 2)
 
 
 def _is_partner(sensor: Sensor, other: Sensor) -> bool:
