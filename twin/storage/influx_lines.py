@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from urllib.parse import unquote
 
 from twin.readings import Quality, Reading
@@ -54,8 +55,9 @@ def to_line(reading: Reading) -> str:
     ]
     if reading.seq is not None:
         fields.append(f"seq={reading.seq}i")
-    sensor = _ESCAPED_IN_TAG.sub(r"\\\1", tag_text(reading.sensor_id))
-    return f"{MEASUREMENT},sensor_id={sensor} {','.join(fields)} {to_microseconds(reading.observed_at)}"
+    return (
+        f"{MEASUREMENT},sensor_id={_tag(reading.sensor_id)} {','.join(fields)} {to_microseconds(reading.observed_at)}"
+    )
 
 
 def from_row(row: Mapping[str, str]) -> Reading | None:
@@ -86,6 +88,12 @@ def moment_of(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
+@lru_cache(maxsize=100_000)
+def _tag(sensor_id: str) -> str:
+    return _ESCAPED_IN_TAG.sub(r"\\\1", tag_text(sensor_id))
+
+
+@lru_cache(maxsize=10_000)
 def _string(text: str) -> str:
     escaped = _ESCAPED_IN_STRING.sub(r"\\\1", text)
     return f'"{escaped}"'
