@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+
 from ingest.decoders.base import Command, Decoded, RawReading, Refusal, UndecodableError
 from ingest.decoders.native import item_alone, item_of
 from ingest.mappings import Source, native_sources
@@ -32,6 +34,7 @@ from twin.ports import AppendResult, DeadLetter, DeadLetters, ReadingStore, Sens
 from twin.readings import Reading, Reason, Sensor, reading_from_raw
 
 _LOG = logging.getLogger(__name__)
+_REMEMBERED_TOPICS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,7 @@ class BatchOutcome:
     commands: tuple[Command, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrival:
+class _Arrival(msgspec.Struct, frozen=True, gc=False):
     """A raw reading with the message it came in."""
 
     message: Message
@@ -124,6 +126,7 @@ class Pipeline:
         shared: bool = False,
     ) -> None:
         self._sources = native_sources() if mappings is None else tuple(mappings)
+        self._source_of: dict[str, Source] = {}
         self._readings = readings
         self._dead_letters = dead_letters
         self._notebook = notebook
@@ -227,9 +230,7 @@ class Pipeline:
             return []
 
     def _decode(self, message: Message, batch: PreparedBatch) -> list[_Arrival]:
-        source = next((source for source in self._sources if source.template.match(message.topic) is not None), None)
-        if source is None:
-            raise UndecodableError("no source is configured for this topic", Refusal.NO_DECODER)
+        source = self._source_of.get(message.topic) or self._find_source(message.topic)
         decoded = source.decoder.decode(message.topic, message.payload, message.received_at)
         refusal = self._guard.refuse_message(message, decoded) if self._guard is not None else None
         if refusal is not None:
@@ -240,6 +241,8 @@ class Pipeline:
             for raw in decoded.readings
             if (sensor_id := source.sensor_id(raw.name)) is not None
         ]
+        if arrivals and not (decoded.is_remarkable or batch.notes.stale):
+            return arrivals  # as nearly always
         refused = []
         for item in decoded.refused:
             sensor_id = None if item.name is None else source.sensor_id(item.name)
@@ -260,6 +263,15 @@ class Pipeline:
         stale = (source.sensor_id(name) for name in decoded.stale)
         batch.notes.stale.update((sensor_id, message.received_at) for sensor_id in stale if sensor_id is not None)
         return arrivals
+
+    def _find_source(self, topic: str) -> Source:
+        source = next((source for source in self._sources if source.template.match(topic) is not None), None)
+        if source is None:
+            raise UndecodableError("no source is configured for this topic", Refusal.NO_DECODER)
+        if len(self._source_of) >= _REMEMBERED_TOPICS:
+            self._source_of.clear()
+        self._source_of[topic] = source
+        return source
 
     def _convert(self, arrival: _Arrival, batch: PreparedBatch) -> None:
         sensor = self._sensors.get(arrival.sensor_id)

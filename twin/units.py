@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from twin.errors import InputError, UnknownUnitError, WrongDimensionError
 
@@ -155,10 +156,8 @@ def to_si(value: float, unit: str, quantity: Quantity) -> float:
         UnknownUnitError: If the unit is not in the table.
         WrongDimensionError: If the unit does not measure the quantity.
     """
-    known = unit_named(unit)
-    if known.dimension not in _SI[quantity][1]:
-        raise WrongDimensionError(f"{unit!r} measures {known.dimension}, not {quantity}")
-    converted = value * known.factor + known.offset
+    factor, offset = _scale(unit, quantity)
+    converted = value * factor + offset
     if not math.isfinite(converted):
         raise InputError(f"{value!r} {unit} is not a finite {quantity}")
     return converted
@@ -166,7 +165,14 @@ def to_si(value: float, unit: str, quantity: Quantity) -> float:
 
 def from_si(value: float, unit: str, quantity: Quantity) -> float:
     """Convert `value` in the SI unit of `quantity` to `unit`; errors as in `to_si`."""
+    factor, offset = _scale(unit, quantity)
+    return (value - offset) / factor
+
+
+@lru_cache(maxsize=1024)
+def _scale(unit: str, quantity: Quantity) -> tuple[float, float]:
+    """Return factor and offset of a unit that measures the quantity."""
     known = unit_named(unit)
     if known.dimension not in _SI[quantity][1]:
         raise WrongDimensionError(f"{unit!r} measures {known.dimension}, not {quantity}")
-    return (value - known.offset) / known.factor
+    return known.factor, known.offset

@@ -14,6 +14,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+import msgspec
+
 from ingest.topics import TopicTemplate
 from twin.errors import InputError
 from twin.events import Event
@@ -41,8 +43,7 @@ class Refusal(StrEnum):
     REFUSED_BY_STORE = "refused_by_store"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, gc=False):
     """A message that the sender should get, such as the request to introduce itself again."""
 
     topic: str
@@ -58,8 +59,7 @@ class UndecodableError(InputError):
         self.commands = tuple(commands)
 
 
-@dataclass(frozen=True, slots=True)
-class RawReading:
+class RawReading(msgspec.Struct, frozen=True, gc=False):
     """One value as sent: the sender's name of the sensor, its unit (None: the sensor's own) and its time.
 
     `observed_at` is None where the format carries no time; the time of receipt stands in for it. `reasons` are what
@@ -74,8 +74,7 @@ class RawReading:
     reasons: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True, gc=False):
     """One item of a readable message that cannot be a reading: its name if it has one, and its fields as sent."""
 
     name: str | None
@@ -84,23 +83,28 @@ class Refused:
     item: object
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     """What a message held. `gateway` is who sent it; `many` says whether the format may carry several readings.
 
     `events` are what devices say of themselves (their `detail` is the sender's own words). `stale` are the external
     names whose last values are void from now on. `commands` go back to the sender once the message is durable.
-    `is_news` says that a message without readings is nothing wrong (a birth, a death, a status).
+    `is_news` says that a message without readings is nothing wrong (a birth, a death, a status). Each gets lists of its
+    own.
     """
 
     gateway: str
-    readings: list[RawReading] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    readings: list[RawReading] = []
+    refused: list[Refused] = []
     many: bool = False
-    events: list[Event] = field(default_factory=list)
-    stale: list[str] = field(default_factory=list)
-    commands: list[Command] = field(default_factory=list)
+    events: list[Event] = []
+    stale: list[str] = []
+    commands: list[Command] = []
     is_news: bool = False
+
+    @property
+    def is_remarkable(self) -> bool:
+        """Whether it holds more than readings."""
+        return bool(self.refused or self.events or self.stale or self.commands)
 
 
 class Decoder(Protocol):

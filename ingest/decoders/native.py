@@ -59,15 +59,12 @@ class NativeDecoder:
 
     def decode(self, topic: str, payload: bytes, received_at: datetime) -> Decoded:  # noqa: ARG002 - the protocol
         """Return the reading or readings; see the module for what is refused."""
-        levels = topic.split("/")
-        if levels[0] != _PREFIX or len(levels) not in (2, 3):
-            raise UndecodableError(f"{strict_json.brief(topic)} is neither h2/gateway nor h2/gateway/sensor")
-        names = [_checked_name(level) for level in levels[1:]]
-        if len(names) == 1:
-            return _decode_batch(names[0], payload)
-        if names[1] == BACKFILL:
-            return Decoded(names[0], is_news=True)
-        return Decoded(names[0], [_decode_single(names[0], names[1], payload)])
+        gateway, sensor_id = _names_in(topic)
+        if sensor_id is None:
+            return _decode_batch(gateway, payload)
+        if sensor_id == BACKFILL:
+            return Decoded(gateway, is_news=True)
+        return Decoded(gateway, [_decode_single(gateway, sensor_id, payload)])
 
 
 def single_topic(gateway: str, sensor_id: str) -> str:
@@ -116,6 +113,17 @@ def fits_topic(name: str) -> bool:
 def encode_batch(items: Iterable[object]) -> bytes:
     """Return items (each naming its `sensor_id`) as the payload of a batch."""
     return strict_json.dump({"readings": list(items)})
+
+
+def _names_in(topic: str) -> tuple[str, str | None]:
+    """Return the gateway and the sensor that a topic names; no sensor is a batch."""
+    levels = topic.split("/")
+    if levels[0] != _PREFIX or len(levels) not in (2, 3):
+        raise UndecodableError(f"{strict_json.brief(topic)} is neither h2/gateway nor h2/gateway/sensor")
+    if len(topic) <= LONGEST_NAME and topic.isprintable() and all(levels):  # then each name is what it must be
+        return levels[1], levels[2] if len(levels) == 3 else None
+    names = [_checked_name(level) for level in levels[1:]]
+    return names[0], names[1] if len(names) == 2 else None
 
 
 def _decode_single(gateway: str, sensor_id: str, payload: bytes) -> RawReading:

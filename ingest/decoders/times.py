@@ -35,7 +35,17 @@ def read_time(value: object, form: TimeFormat = TimeFormat.ISO) -> datetime:
         UndecodableError: If it states none; `naive_time` without a zone; `implausible_time` outside 1900 to 2199,
             where no reading was ever taken and stores wrap around.
     """
-    return require_plausible(_iso(value) if form is TimeFormat.ISO else _epoch(value, _PER_SECOND[form]))
+    if form is not TimeFormat.ISO:
+        return require_plausible(_epoch(value, _PER_SECOND[form]))
+    if type(value) is str:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            pass  # the general way says what is wrong
+        else:
+            if moment.tzinfo is UTC and _EARLIEST <= moment < _LATEST:
+                return moment
+    return require_plausible(_iso(value))
 
 
 def require_plausible(moment: datetime) -> datetime:
