@@ -171,7 +171,7 @@ def test_a_level_that_the_model_has_taken_over_is_still_found() -> None:
         said = off_from(0, L=1.0, L2=1.0) if hour >= 30 else foreseen
         return a_forecast([LEVEL, TWIN], hour, said)
 
-    assert relive([LEVEL, TWIN], off_from(30, L=1.0), 33, forecast) == {"L": [30, 31, 32]}
+    assert relive([LEVEL, TWIN], off_from(30, L=1.0), 36, forecast) == {"L": [30, 31, 32, 33, 34, 35]}
 
 
 def test_level_by_balance_is_what_a_hand_calculation_says() -> None:
