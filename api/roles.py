@@ -83,6 +83,7 @@ class IngestRole:
             mappings=load_mappings(self._settings.mappings),
             guard=self.guard,
             observers=(self.guard, self._gaps.watch),
+            shared=shared,
         )
         self.ingester = MqttIngester(broker, pipeline, self._clock)
         self.ingester.start()
