@@ -7,7 +7,7 @@ value   0 0 0 0 0  19  0      no spike: a pump that stood still may run for one 
 ```
 So a verdict needs the next reading: the newest one is never a spike, and is judged once more when it has a successor.
 The measure is the largest step and the range of the recent readings. The median would know only the state that lasts
-longest, and call every pump's start a spike.
+longest, and call every pump's start a spike. Calibrated on the first halves of tests/benchmarks/bench_trust.py.
 """
 
 from __future__ import annotations
