@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
@@ -458,6 +458,10 @@ def publisher(settings: Settings) -> Iterator[Callable[[str, bytes], None]]:
 
 def mqtt_settings(settings: Settings, url: str) -> MqttSettings:
     """Return how the ingester talks to the broker at `url`."""
-    from ingest.mqtt_settings import MqttSettings
+    from ingest.mqtt_settings import LARGEST_PACKET, MqttSettings
 
-    return MqttSettings.from_url(url, client_id=settings.mqtt_client_id)
+    return replace(
+        MqttSettings.from_url(url, client_id=settings.mqtt_client_id),
+        share=settings.ingest_share,
+        largest_packet_bytes=min(settings.mqtt_largest_packet_mb * 1024 * 1024, LARGEST_PACKET),
+    )

@@ -42,6 +42,12 @@ class Settings(BaseSettings):
         None, description="Broker, mqtt[s]://user:password@host:port; without it the embedded broker is started."
     )
     mqtt_client_id: str = Field("h2twin-ingest", description="Fixed id of the ingester's persistent session.")
+    ingest_share: str = Field(
+        "", description="Group of ingesters that share the messages; each has a TWIN_MQTT_CLIENT_ID of its own."
+    )
+    mqtt_largest_packet_mb: int = Field(
+        16, ge=1, le=256, description="Larger messages are not read; keep it above the broker's own limit."
+    )
     mqtt_port: int = Field(1883, ge=0, le=65535, description="Port of the embedded broker; 0 picks a free one.")
     mappings: Path | None = Field(None, description="TOML file that maps other payloads to sensors.")
     gateway_rate: float = Field(
@@ -203,6 +209,8 @@ def _refuse_halves(settings: Settings) -> None:
         raise ConfigError("TWIN_WEATHER=met_norway needs TWIN_WEATHER_USER_AGENT (who asks, with a contact)")
     if settings.weather == "files" and settings.weather_files is None:
         raise ConfigError("TWIN_WEATHER=files needs TWIN_WEATHER_FILES")
+    if settings.ingest_share and settings.mqtt_url is None:
+        raise ConfigError("TWIN_INGEST_SHARE needs TWIN_MQTT_URL: the embedded broker has one ingester")
     if settings.notice_auto_publish:
         for name, default in (("notice_sender", DEFAULT_SENDER), ("public_url", DEFAULT_PUBLIC_URL)):
             if getattr(settings, name) == default:

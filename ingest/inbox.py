@@ -14,12 +14,16 @@ from ingest.wire.connection import Connection
 
 @dataclass(slots=True)
 class Batch:
-    """Messages to be made durable together, and the packet ids (0 with QoS 0) they are acknowledged by."""
+    """Messages to be made durable together, and the packet ids (0 with QoS 0) they are acknowledged by.
+
+    It is suspect if it met a defect and a batch after it did not.
+    """
 
     messages: list[Message] = field(default_factory=list)
     receipts: list[tuple[Connection, list[int]]] = field(default_factory=list)
     prepared: PreparedBatch | None = None
     is_durable: bool = False
+    is_suspect: bool = False
 
     def acknowledge(self) -> None:
         """Acknowledge in order of receipt, each message on the connection it came by."""

@@ -326,9 +326,10 @@ class MqttIngester:
         waiting = [self._begin(first)]
         wait_s = self._settings.retry_s
         while waiting:
-            is_defect = False
-            for batch in waiting:
-                is_defect = self._try(batch) or is_defect
+            is_defect = [self._try(batch) for batch in waiting]
+            if any(is_defect) and any(batch.is_durable for batch in waiting):
+                for batch in waiting:
+                    batch.is_suspect = True
             while waiting and waiting[0].is_durable:
                 self._acknowledge(waiting.pop(0))
             if not waiting:
@@ -336,7 +337,7 @@ class MqttIngester:
             if self._stopping.wait(wait_s):
                 return
             wait_s = min(2 * wait_s, self._settings.longest_retry_s)
-            if is_defect and len(waiting) < _MOST_AT_ODDS and (more := self._inbox.take(wait=False)).messages:
+            if any(is_defect) and len(waiting) < _MOST_AT_ODDS and (more := self._inbox.take(wait=False)).messages:
                 waiting.append(self._begin(more))
         if self._paused_because:
             _LOG.info("readings are stored again")
@@ -352,8 +353,9 @@ class MqttIngester:
         if batch.is_durable:
             return False
         try:
-            batch.prepared = batch.prepared or self._pipeline.prepare(batch.messages)
-            outcome = self._pipeline.commit(batch.prepared)
+            if batch.prepared is None:
+                batch.prepared = self._pipeline.prepare(batch.messages, proven=batch.is_suspect)
+            outcome = self._pipeline.commit(batch.prepared, proven=batch.is_suspect)
         except UnavailableError as error:
             self._pause(str(error))
             return False

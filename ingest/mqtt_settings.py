@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from twin.errors import ConfigError
 
 WEEK_S = 7 * 24 * 3600
-_LARGEST_PACKET = 268_435_460  # MQTT's own limit, header included
+LARGEST_PACKET = 268_435_460  # MQTT's own limit, header included
 _DEFAULT_PORT = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -74,8 +74,8 @@ class MqttSettings:
             raise ConfigError(f"receive_maximum {self.receive_maximum}: must lie between 1 and 65535")
         if self.share and any(sign in self.share for sign in "/+#"):
             raise ConfigError(f"share {self.share!r}: a group's name has no / + #")
-        if not 1024 <= self.largest_packet_bytes <= _LARGEST_PACKET:
-            raise ConfigError(f"largest_packet_bytes {self.largest_packet_bytes}: 1024 to {_LARGEST_PACKET}")
+        if not 1024 <= self.largest_packet_bytes <= LARGEST_PACKET:
+            raise ConfigError(f"largest_packet_bytes {self.largest_packet_bytes}: 1024 to {LARGEST_PACKET}")
         if not 0 <= self.keepalive_s <= 65_535:
             raise ConfigError(f"keepalive_s {self.keepalive_s}: must lie between 0 (none) and 65535")
         if self.batch < 1 or self.queue_maximum < self.batch:

@@ -7,6 +7,9 @@ What becomes of a message: every reading in it is stored (once, however often it
 its reason. A message with one reading is buried byte for byte. Of a message with several, the good ones are stored and
 each bad one is buried by itself, written anew as a native single message on `h2/{gateway}/{sensor}`, so that it can be
 published again alone. So: distinct published readings = stored + dead letters.
+
+What meets a defect of ours that nobody thought of is set apart (`ingest.poison`): it becomes a letter and an event, and
+the others go on.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -25,6 +28,7 @@ from ingest.decoders.native import item_alone, item_of
 from ingest.mappings import Source, native_sources
 from ingest.message import Message
 from ingest.notes import Notebook, Notes, Observer, keep
+from ingest.poison import apart, poison_event, told
 from ingest.quality.gate import QualityGate
 from ingest.quality.limits import QualityLimits
 from ingest.sensors import SensorTable
@@ -80,6 +84,7 @@ class PreparedBatch:
     notes: Notes = field(default_factory=Notes)
     notes_kept: bool = False
     windows_kept_again: bool = False
+    poison: list[Event] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     appended: AppendResult | None = None
 
@@ -150,11 +155,12 @@ class Pipeline:
         """
         return self.commit(self.prepare(messages))
 
-    def prepare(self, messages: Sequence[Message]) -> PreparedBatch:
-        """Decode and judge.
+    def prepare(self, messages: Sequence[Message], *, proven: bool = False) -> PreparedBatch:
+        """Decode and judge. `proven` says that other messages go through: what fails here is poison.
 
         Raises:
             UnavailableError: If the sensors or the letters cannot be read: try again, nothing has happened.
+            Exception: A defect that no single message is to blame for; the same list may be tried again.
         """
         if self._decoded is None or self._decoded[0] is not messages:
             batch = PreparedBatch()
@@ -167,32 +173,41 @@ class Pipeline:
         self._sensors.refresh()
         if any(self._sensors.get(arrival.sensor_id) is None for arrival in arrivals):
             self._sensors.refresh(missing=True)
-        self._decoded = None
+        self._decoded = messages, batch, []
         for arrival in arrivals:
             self._convert(arrival, batch)
-        gateways = [arrival.gateway for arrival in batch.arrivals]
-        batch.readings = self._gate.judge(batch.readings, gateways)
+        self._judge(batch, proven=proven)
+        self._decoded = None
         batch.notes.add(self._gate.take_notes())
+        gateways = [arrival.gateway for arrival in batch.arrivals]
         for observer in self._observers:
-            batch.notes.add(observer.observe(batch.readings, gateways))
+            try:
+                batch.notes.add(observer.observe(batch.readings, gateways))
+            except Exception as error:  # what is not noticed is a pity; the readings are what counts
+                _LOG.exception("an observer of the readings failed")
+                batch.notes.events.append(poison_event(type(observer).__name__, messages[0].received_at, error))
         return batch
 
-    def commit(self, batch: PreparedBatch) -> BatchOutcome:
-        """Make a batch durable; may be called again with the same batch after an UnavailableError.
+    def commit(self, batch: PreparedBatch, *, proven: bool = False) -> BatchOutcome:
+        """Make a batch durable; may be called again with the same batch after an error.
 
         Raises:
             UnavailableError: If a store is away or full.
+            Exception: A defect that no single reading is to blame for.
         """
         if not batch.notes_kept:
             keep(batch.notes, self._notebook)
             batch.notes_kept = True
         if batch.appended is None:
-            batch.appended = self._append(batch)
+            batch.appended = self._append(batch, proven=proven)
             batch.letters += self._conflicts(batch)
+        if batch.poison:
+            self._notebook.log_events(batch.poison)
+            batch.poison = []
         if batch.notes.windows and not batch.windows_kept_again:  # who looked at them before found nothing there yet
             self._notebook.reopen(batch.notes.windows)
             batch.windows_kept_again = True
-        dead = self._dead_letters.bury(batch.letters) if batch.letters else 0
+        dead = self._bury(batch.letters) if batch.letters else 0
         by_reason = Counter(letter.reason for letter in batch.letters)
         return BatchOutcome(
             batch.appended.stored, batch.appended.duplicates, dead, by_reason, commands=tuple(batch.commands)
@@ -227,9 +242,14 @@ class Pipeline:
             _LOG.warning("a message on %r could not be decoded", message.topic, exc_info=True)
             detail = f"the decoder failed: {type(error).__name__}: {error}"
             batch.letters.append(_letter_of(message, Refusal.UNDECODABLE, detail))
+            batch.poison.append(poison_event(message.topic, message.received_at, error))
             return []
 
     def _decode(self, message: Message, batch: PreparedBatch) -> list[_Arrival]:
+        if message.missing:
+            raise UndecodableError(
+                f"too large: {message.missing:,} bytes at its end were not kept; raise TWIN_MQTT_LARGEST_PACKET_MB"
+            )
         source = self._source_of.get(message.topic) or self._find_source(message.topic)
         decoded = source.decoder.decode(message.topic, message.payload, message.received_at)
         refusal = self._guard.refuse_message(message, decoded) if self._guard is not None else None
@@ -253,7 +273,9 @@ class Pipeline:
             raise UndecodableError("the message holds no reading of a known place", Refusal.EMPTY)
         batch.letters += refused
         batch.commands += decoded.commands
-        batch.notes.events += decoded.events
+        batch.notes.events += [
+            replace(told, subject=_printable(told.subject), detail=_printable(told.detail)) for told in decoded.events
+        ]
         for arrival in arrivals:  # messages that come together may share their time: whoever speaks again is alive
             if (
                 batch.notes.stale.get(arrival.sensor_id) == message.received_at
@@ -299,32 +321,56 @@ class Pipeline:
         except InputError as error:
             batch.letters.append(arrival.letter(_refusal_of(error), str(error)))
             return
+        except Exception as error:
+            batch.letters.append(arrival.letter(Refusal.UNDECODABLE, told(error)))
+            batch.poison.append(poison_event(arrival.message.topic, arrival.message.received_at, error))
+            return
         batch.readings.append(reading)
         batch.arrivals.append(arrival)
 
-    def _append(self, batch: PreparedBatch) -> AppendResult:
+    def _judge(self, batch: PreparedBatch, *, proven: bool) -> None:
+        """Let the gate judge; what it cannot judge is set apart."""
+
+        def judge(some: Sequence[int]) -> list[Reading]:
+            readings = [batch.readings[place] for place in some]
+            return self._gate.judge(readings, [batch.arrivals[place].gateway for place in some])
+
+        judged, failures = apart(range(len(batch.readings)), judge, proven=proven)
+        batch.readings = [reading for part in judged for reading in part]
+        if failures:
+            self._set_apart(batch, failures)
+            batch.arrivals = [arrival for place, arrival in enumerate(batch.arrivals) if place not in failures]
+
+    def _append(self, batch: PreparedBatch, *, proven: bool) -> AppendResult:
+        """Store what the store takes, bury what it refuses. Repeats after an interruption are absorbed."""
         if not batch.readings:
             return AppendResult(0, 0)
-        try:
-            return self._readings.append(batch.readings)
-        except InputError:
-            return self._append_one_by_one(batch)
+        results, failures = apart(batch.readings, self._readings.append, proven=proven)
+        self._set_apart(batch, failures)
+        return AppendResult(
+            sum(result.stored for result in results),
+            sum(result.duplicates for result in results),
+            tuple(reading for result in results for reading in result.conflicts),
+        )
 
-    def _append_one_by_one(self, batch: PreparedBatch) -> AppendResult:
-        """Store what the store takes, bury what it refuses. Repeats after an interruption are absorbed."""
-        stored = duplicates = 0
-        conflicts: list[Reading] = []
-        refused: list[DeadLetter] = []
-        for reading, arrival in zip(batch.readings, batch.arrivals, strict=True):
-            try:
-                result = self._readings.append([reading])
-            except InputError as error:
-                refused.append(arrival.letter(Refusal.REFUSED_BY_STORE, str(error)))
+    def _set_apart(self, batch: PreparedBatch, failures: Mapping[int, Exception]) -> None:
+        for place, error in failures.items():
+            arrival = batch.arrivals[place]
+            if isinstance(error, InputError):
+                batch.letters.append(arrival.letter(Refusal.REFUSED_BY_STORE, str(error)))
                 continue
-            stored, duplicates = stored + result.stored, duplicates + result.duplicates
-            conflicts += result.conflicts
-        batch.letters += refused
-        return AppendResult(stored, duplicates, tuple(conflicts))
+            _LOG.error("a reading of %r on %r is set apart", arrival.sensor_id, arrival.message.topic, exc_info=error)
+            batch.letters.append(arrival.letter(Refusal.UNDECODABLE, told(error)))
+            batch.poison.append(poison_event(arrival.message.topic, arrival.message.received_at, error))
+
+    def _bury(self, letters: list[DeadLetter]) -> int:
+        """Bury letters; one that cannot be kept as it is loses what is special about its topic and detail."""
+        results, failures = apart(letters, self._dead_letters.bury)
+        plain = [
+            replace(letters[place], topic=ascii(letters[place].topic), detail=told(error)[:1000])
+            for place, error in failures.items()
+        ]
+        return sum(results) + (self._dead_letters.bury(plain) if plain else 0)
 
     def _conflicts(self, batch: PreparedBatch) -> Iterable[DeadLetter]:
         if batch.appended is None or not batch.appended.conflicts:
@@ -358,5 +404,9 @@ def _letter_of(message: Message, reason: Refusal, detail: str) -> DeadLetter:
 
 
 def _letter(received_at: datetime, topic: str, payload: bytes, reason: str, detail: str) -> DeadLetter:
-    plain = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in detail)
-    return DeadLetter(0, received_at, topic, payload, str(reason), plain[:1000])
+    return DeadLetter(0, received_at, topic, payload, str(reason), _printable(detail)[:1000])
+
+
+def _printable(text: str) -> str:
+    """Return the text as every store can keep it."""
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

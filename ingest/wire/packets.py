@@ -18,7 +18,8 @@ from ingest.wire.errors import MalformedPacketError, PacketTooLargeError, Protoc
 from ingest.wire.properties import Properties, read_properties, variable, write_properties
 
 NOT_UTF8 = "(a topic that is not UTF-8)"
-"""Stands for such a topic, which no broker should let in: no source matches it, so the message is kept as a letter."""
+"""Stands for such a topic, and for one with U+0000. No broker should let it in; no source matches it, so the message is
+kept as a letter."""
 KEPT_HEAD = 64 * 1024
 """So much is kept of the payload of a message that is too large."""
 
@@ -214,7 +215,7 @@ class Parser:
         if not name:
             raise ProtocolViolationError("a PUBLISH without a topic and without an alias for one")
         try:
-            topic = name.decode("utf-8")
+            topic = NOT_UTF8 if b"\0" in name else name.decode("utf-8")
         except UnicodeDecodeError:
             topic = NOT_UTF8
         if len(name) <= _LONGEST_REMEMBERED:
