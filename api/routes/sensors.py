@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from api.auth import Role, Viewer, audit, require, services_of
+from api.auth import Caller, Role, Viewer, audit, require, services_of
 from api.routes.query import Cursor, From, Id, KnownAt, Limit, To, make_cursor, page_by_key, read_cursor, require_order
 from api.schemas.base import PageOut, page_out
 from api.schemas.readings import ReadingOut, RollupOut
@@ -69,9 +69,7 @@ def list_readings(
     """
     services = services_of(request)
     sensor = _sensor(services, sensor_id)
-    if is_household(sensor):
-        require(services, caller, Role.OPERATOR, f"GET {request.url.path}")
-        audit(services, caller.actor, "readings.read", sensor_id, f"connection {sensor.connection_id}")
+    _require_may_read(request, caller, sensor, "readings.read")
     require_order(start, end)
     of = f"readings:{sensor_id}"
     begin = _begin(read_cursor(of, cursor), max(start or FIRST, FIRST))
@@ -101,7 +99,7 @@ def _stale(services: Services, sensor_ids: Sequence[str]) -> Mapping[str, dateti
 @router.get("/sensors/{sensor_id}/rollups")
 def list_rollups(
     request: Request,
-    _: Viewer,
+    caller: Viewer,
     sensor_id: Id,
     every: Annotated[Every, Query(description="How long the windows are; they begin at whole multiples in UTC.")],
     start: From = None,
@@ -113,9 +111,10 @@ def list_rollups(
 
     Listed are windows that begin within `from` and `to`; without `to` those up to now, without `from` the last `limit`
     windows before `to`. A window in which nothing was observed does not exist.
+    Those of a household's meter are personal: they need the role operator, and the read is written down.
     """
     services = services_of(request)
-    _sensor(services, sensor_id)
+    _require_may_read(request, caller, _sensor(services, sensor_id), "rollups.read")
     until = min(end or services.clock.now(), LAST)
     begin = max(start or until - limit * every.length, FIRST)
     require_order(begin, until)
@@ -129,6 +128,14 @@ def list_rollups(
         items=[RollupOut.model_validate(window) for window in windows[:limit]],
         next_cursor=make_cursor(of, format_time(next_at)) if next_at else None,
     )
+
+
+def _require_may_read(request: Request, caller: Caller, sensor: Sensor, action: str) -> None:
+    """Return if the caller may see what the sensor said; of a household's meter, write down who did."""
+    if is_household(sensor):
+        services = services_of(request)
+        require(services, caller, Role.OPERATOR, f"GET {request.url.path}")
+        audit(services, caller.actor, action, sensor.sensor_id, f"connection {sensor.connection_id}")
 
 
 def _sensor(services: Services, sensor_id: str) -> Sensor:

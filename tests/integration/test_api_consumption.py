@@ -119,16 +119,17 @@ def test_what_is_asked_wrongly(house: House, path: str, params: dict[str, str], 
 
 def test_what_a_household_uses_is_for_operators_and_every_read_is_written_down(house: House) -> None:
     with house.client("viewer") as viewer:
-        for path in ("consumption", "readings"):
+        for path in ("consumption", "readings", "rollups?every=1h"):
             assert viewer.get(f"/api/v1/sensors/W-D1-05/{path}").status_code == 403
             assert viewer.get(f"/api/v1/sensors/W-D1-99/{path}").status_code == 200  # nobody's own
         state = viewer.get("/api/v1/state").json()["items"]
     assert {item["sensor_id"] for item in state} == {"P1", "W-D1-99"}
     _get(house, "/sensors/W-D1-05/consumption")
     _get(house, "/sensors/W-D1-05/readings")
+    _get(house, "/sensors/W-D1-05/rollups", every="1h")
     audit = _get(house, "/audit", "admin")["items"]
     reads = {(entry["action"], entry["actor"].split(" (")[0]) for entry in audit if entry["subject"] == "W-D1-05"}
-    assert reads == {("consumption.read", "the operator"), ("readings.read", "the operator")}
+    assert reads == {(f"{what}.read", "the operator") for what in ("consumption", "readings", "rollups")}
     assert len(_get(house, "/state")["items"]) == 23
 
 
