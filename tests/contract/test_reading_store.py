@@ -6,11 +6,13 @@ that repeats, conflicts and reads are decided by the server alone (see conftest.
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import random
 import threading
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -336,6 +338,25 @@ def test_what_is_no_longer_trusted_is_not_the_latest(
     assert store.requalify([judged(readings[3], Quality.ESTIMATED, "spike", value=1.0)]) == 1
     newest = store.latest(["pressure-1"], at=after(9), known_at=known_at)
     assert newest == {"pressure-1": judged(readings[3], Quality.ESTIMATED, "spike", value=1.0)}
+
+
+def test_what_waits_stays_the_latest_when_something_older_is_withdrawn(opener: Opener, tmp_path: Path) -> None:
+    """
+    server   0  1
+    spool       1 is a spike   2      neither is forwarded yet
+    """
+    readings = [a_reading(at_s=second) for second in range(3)]
+    store = opener()
+    store.append(readings[:2])
+    settle(store)
+    store.close()
+    with (tmp_path / "spool.db.forwarding").open("ab") as another_process_that_hangs:
+        fcntl.flock(another_process_that_hangs, fcntl.LOCK_EX)
+        store = opener()
+        store.append(readings[2:])
+        assert store.requalify([judged(readings[1], Quality.SUSPECT, "spike")]) == 1
+        assert store.latest(["pressure-1"], at=after(9)) == {"pressure-1": readings[2]}
+        store.close()
 
 
 def test_what_arrived_stays_what_arrived(store: ReadingStore) -> None:

@@ -158,7 +158,7 @@ class InfluxReadings:
         for sensor_id, reading in list(there.items()):
             if reading.key in withdrawn:
                 del there[sensor_id]
-                here.update(self._newest_trusted(sensor_id, reading.observed_at, known_at))
+                there.update(self._newest_trusted(sensor_id, reading.observed_at, known_at))
         newest = {reading.sensor_id: reading for reading in _merged(there.values(), here.values())}
         return {sensor_id: newest[sensor_id] for sensor_id in wanted if sensor_id in newest}
 
