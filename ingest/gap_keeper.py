@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -101,15 +101,20 @@ class GapKeeper:
             self._thread.join(10.0)
 
     def settle_places(self) -> None:
-        """Look at the places that the watch has put down and whose time has come."""
-        for place in self._watch.take_due():
-            if self._stop.is_set():
-                return
-            try:
-                self._settle(place)
-            except UnavailableError:
+        """Look at the places that the watch has put down and whose time has come.
+
+        Raises:
+            UnavailableError: If store or registry is away; what was not looked at is put down again.
+        """
+        places = deque(self._watch.take_due())
+        try:
+            while places and not self._stop.is_set():
+                self._settle(places[0])
+                places.popleft()
+        finally:
+            places.rotate(-1)  # what could not be looked at waits behind the others
+            for place in places:
                 self._watch.put_back(place, wait_s=2.0)
-                raise
 
     def ask(self, gaps: Iterable[Gap], *, at_once: bool = False) -> list[Gap]:
         """Hold waiting gaps against the store and ask for those that are due (`at_once`: all); return those asked for.

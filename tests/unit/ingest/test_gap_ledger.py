@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from fakes import MemoryNotebook, MemoryReadings, away
@@ -264,6 +265,21 @@ def test_a_store_that_is_away_at_first_sight_hides_no_gap() -> None:
     desk.store.is_away = False
     desk.settle()
     assert slots_within(desk.waiting()) == {1, 2, 3}
+
+
+def test_places_that_could_not_be_looked_at_are_looked_at_later() -> None:
+    """Two places, on two days: where the store is away at the first of them, the other one waits too."""
+    desk = Desk(ingesters=2)
+    slots = (0, 3, 400, 403)
+    for slot in slots:
+        desk.take_in([a_reading(slot)])
+    desk.store.is_away = True
+    with pytest.raises(UnavailableError):
+        desk.settle()
+    desk.store.is_away = False
+    desk.settle()
+    found = {(gap.start, gap.end) for gap in desk.waiting()}
+    assert found == set(pairwise(START + slot * EVERY for slot in slots))
 
 
 def test_a_late_reading_splits_a_gap_and_the_last_one_closes_it() -> None:
