@@ -62,11 +62,16 @@ class GapBook:
         return bool(self._store.between(sensor_id, at, at + _INSTANT))
 
     def _put_right(self, sensor: Sensor, gateway_id: str, start: datetime, end: datetime) -> None:
+        """Compare ledger and store from `start` to `end`, and on to where gaps that begin there end."""
         now = self._clock.now()
+        known = self._known(sensor.sensor_id, start, end)
+        while (reach := max((gap.end for gap in known if gap.state in WAITING), default=end)) > end:
+            end = reach
+            known = self._known(sensor.sensor_id, start, end)
         readings = self._readings(sensor.sensor_id, start, end + _INSTANT)
         every_s = sensor.expected_every_s
         found = list(gaps_among(readings, every_s=every_s, gateway_id=gateway_id, found_at=now))
-        changed = reconciled(self._known(sensor.sensor_id, start, end), found, at=now)
+        changed = reconciled(known, found, at=now)
         if changed:
             self._ledger.save_gaps(changed)
 
