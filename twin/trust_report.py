@@ -38,6 +38,8 @@ LEAD_TIME = timedelta(hours=1)
 FORECASTS_A_DAY = 24
 READINGS_AT_ONCE = 500_000
 """No call counts days of more expected readings than this, unless it is told to."""
+READINGS_A_TURN = 50_000
+"""So many expected readings are counted after a turn of the cycle: about half a second."""
 WINDOWS_AT_MOST = 100_000
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 """Every store can hold these years, and no reading of a water network lies outside them."""
@@ -70,11 +72,12 @@ def trust_report(
     sensor_id: str | None = None,
     at_most: int = READINGS_AT_ONCE,
     afresh: bool = False,
+    waiting: bool = True,
 ) -> TrustReport:
     """Return the trust from `first` to `last` (inclusive, as far as closed), counting and keeping what is missing.
 
     `at_most` limits the expected readings of the days counted now, newest day first; 0 counts none. `afresh` counts
-    kept days again too.
+    kept days again too. Days that wait for a window are counted, though not kept, unless `waiting` is False.
     """
     sensors = registry.sensors()
     wanted = {one.sensor_id: one for one in sensors.values() if sensor_id in (None, one.sensor_id)}
@@ -85,15 +88,24 @@ def trust_report(
     counting = _Counting(readings, registry, sensors)
     missing = 0
     for day in _days_backwards(first, last):
-        uncounted = {one for one in wanted if (one, day) not in kept or (one, day) in touched}
-        uncounted |= {other for one in uncounted if (other := counting.witness_of(one)) in wanted}
-        affordable = _affordable([sensors[one] for one in sorted(uncounted)], at_most)
+        uncounted = [
+            one
+            for one in wanted
+            if ((one, day) not in kept or (waiting and (one, day) in touched)) and counting.was_heard(one, by=day)
+        ]
+        affordable, left = counting.affordable(day, uncounted, at_most)
         at_most -= sum(_cost(one) for one in affordable)
         counted = counting.days(day, affordable)
         registry.save_trust([one for one in counted if (one.sensor_id, day) not in touched])
-        kept.update({(one.sensor_id, day): one for one in counted})
-        missing += len(uncounted) - len(affordable)
+        kept.update({(one.sensor_id, day): one for one in counted if one.sensor_id in wanted})
+        missing += left
     return TrustReport(tuple(sorted(kept.values(), key=lambda one: (one.day, one.sensor_id))), missing)
+
+
+def keep_trust(readings: ReadingStore, registry: TrustMemory, *, now: datetime) -> None:
+    """Count a portion of what nobody has counted of the last closed week; cheap when all is counted."""
+    last = last_closed_day(now)
+    trust_report(readings, registry, first=last - 6 * DAY, last=last, now=now, at_most=READINGS_A_TURN, waiting=False)
 
 
 def _days_backwards(first: date, last: date) -> Iterable[date]:
@@ -102,16 +114,6 @@ def _days_backwards(first: date, last: date) -> Iterable[date]:
 
 def _cost(sensor: Sensor) -> int:
     return int(DAY / timedelta(seconds=sensor.expected_every_s)) + 1
-
-
-def _affordable(sensors: Sequence[Sensor], at_most: int) -> list[Sensor]:
-    found: list[Sensor] = []
-    for sensor in sensors:
-        at_most -= _cost(sensor)
-        if at_most < 0:
-            break
-        found.append(sensor)
-    return found
 
 
 def _touched_days(windows: WindowLog) -> set[tuple[str, date]]:
@@ -129,22 +131,46 @@ class _Counting:
     def __init__(self, readings: ReadingStore, archive: ForecastArchive, sensors: Mapping[str, Sensor]) -> None:
         self._readings = readings
         self._archive = archive
+        self._sensors = sensors
         self._witnesses = witnesses(sensors.values())
+        self._borne_out: dict[str, list[str]] = defaultdict(list)
+        for sensor_id, witness in self._witnesses.items():
+            self._borne_out[witness].append(sensor_id)
         self._first_heard: dict[str, datetime | None] = {}
+        self._has_begun = False
 
-    def witness_of(self, sensor_id: str) -> str | None:
-        """Return the id of the sensor that measures the same."""
-        return self._witnesses.get(sensor_id)
+    def affordable(self, day: date, uncounted: Sequence[str], at_most: int) -> tuple[list[Sensor], int]:
+        """Return the sensors to be counted now, and how many are left for later.
+
+        With a sensor go those that it bears witness for. The first of all are counted whatever they cost,
+        or they never were.
+        """
+        chosen: dict[str, Sensor] = {}
+        left = 0
+        for sensor_id in uncounted:
+            borne_out = (one for one in self._borne_out[sensor_id] if self.was_heard(one, by=day))
+            group = {one: self._sensors[one] for one in (sensor_id, *borne_out) if one not in chosen}
+            cost = sum(_cost(sensor) for sensor in group.values())
+            if sensor_id in chosen or cost <= at_most or (at_most > 0 and not self._has_begun):
+                chosen |= group
+                self._has_begun = True
+                at_most -= cost
+            else:
+                left += 1
+        return [chosen[one] for one in sorted(chosen)], left
+
+    def was_heard(self, sensor_id: str, *, by: date) -> bool:
+        """Whether the sensor was ever heard by the end of a day."""
+        since = self._since(sensor_id)
+        return since is not None and since < period_of(by).end
 
     def days(self, day: date, sensors: Sequence[Sensor]) -> list[TrustDay]:
-        """Return one day of each of the sensors that had been heard by then."""
+        """Return one day of each of the sensors, all of which had been heard by then."""
         read: dict[str, list[Reading]] = {}
         forecasts: list[SupplyForecast] | None = None
         counted = []
         for sensor in sensors:
             since = self._since(sensor.sensor_id)
-            if since is None or since >= period_of(day).end:
-                continue
             mine = self._read(sensor.sensor_id, day, read)
             witness = self._witnesses.get(sensor.sensor_id)
             if witness is not None:

@@ -49,6 +49,7 @@ def _start(role: str, settings: Settings, host: str, port: int, stack: ExitStack
     from api import bootstrap, roles
     from api.home_assistant import home_assistant_of
     from twin.clock import SystemClock
+    from twin.trust_report import keep_trust
 
     listener = None
     if role in ("all", "api"):  # the port first: a taken one must not be found out when forecasts are under way
@@ -76,6 +77,7 @@ def _start(role: str, settings: Settings, host: str, port: int, stack: ExitStack
             memory.registry,
             clock,
             period_s=settings.cycle_s,
+            chore=lambda: keep_trust(memory.readings, memory.registry, now=clock.now()),
         )
         stack.callback(cycle.stop)
         cycle.start()

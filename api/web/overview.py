@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from api.freshness import Freshness, latest_good
 from api.services import Services
@@ -15,6 +15,8 @@ from twin.notices import Notice, NoticeState
 from twin.ports import Beat
 from twin.readings import Quality
 from twin.staleness import stale_since
+from twin.trust import Trust, overall_trust
+from twin.trust_report import last_closed_day
 
 LISTED = 20
 SECURITY_SHOWN = timedelta(days=7)
@@ -60,6 +62,8 @@ class Overview:
     silent: tuple[SensorLine, ...]
     bad: tuple[SensorLine, ...]
     dead_letters: int
+    trust_day: date
+    trust: Trust
     gaps: GapTotals
     security: tuple[Event, ...]
     drafts: tuple[Notice, ...]
@@ -74,6 +78,7 @@ def overview(services: Services) -> Overview:
     incidents = sorted(registry.open_incidents(), key=lambda one: (-one.severity.rank, one.opened_at))
     silent, bad, total = _sensors(services, now)
     counts = registry.count_notices()
+    closed = last_closed_day(now)
     return Overview(
         at=now,
         incidents=tuple(one for one in incidents if not one.is_shelved(now)),
@@ -83,6 +88,8 @@ def overview(services: Services) -> Overview:
         silent=tuple(silent),
         bad=tuple(bad),
         dead_letters=registry.count_dead_letters(),
+        trust_day=closed,
+        trust=overall_trust(registry.trust_days(closed, closed)),
         gaps=registry.gap_totals(),
         security=registry.events(kinds=sorted(SECURITY), start=now - SECURITY_SHOWN, limit=LISTED).items,
         drafts=registry.notices(states=[NoticeState.DRAFT, NoticeState.APPROVED], limit=100).items,

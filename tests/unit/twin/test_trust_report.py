@@ -12,7 +12,7 @@ from fakes import MemoryReadings
 from twin.kpis import Period
 from twin.readings import Kind, Quality, Reading, Sensor
 from twin.storage.registry import SqlRegistry, open_registry
-from twin.trust_report import TrustReport, last_closed_day, sensors_worst_first, trust_kpis, trust_report
+from twin.trust_report import TrustReport, keep_trust, last_closed_day, sensors_worst_first, trust_kpis, trust_report
 from twin.units import Quantity
 from twin.windows import Window
 
@@ -128,11 +128,31 @@ def test_days_that_wait_for_a_window_are_not_kept(report: Callable[..., TrustRep
 
 def test_nobody_pays_for_more_than_was_asked_for(report: Callable[..., TrustReport]) -> None:
     nothing = report(at_most=0)
-    assert (nothing.days, nothing.missing) == ((), 9)
+    assert (nothing.days, nothing.missing) == ((), 6)
     some = report(at_most=60)
     assert [(one.day.day, one.sensor_id) for one in some.days] == [(3, "P-1"), (3, "P-2")]
-    assert some.missing == 7
+    assert some.missing == 4
     assert len(report().days) == 6
+
+
+def test_portion_by_portion_everything_is_kept_whoever_was_never_heard(
+    store: CountingReadings, registry: SqlRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twin.trust_report.READINGS_A_TURN", 30)
+    registry.upsert_sensors([Sensor(f"A-{n}", Quantity.PRESSURE, expected_every_s=3600) for n in range(9)])
+    for turn in range(1, 9):
+        keep_trust(store, registry, now=NOW)
+        kept = registry.trust_days(FIRST, FIRST + timedelta(days=9))
+        assert len(kept) == min(2 * turn, 6)  # a sensor and its witness go together
+
+
+def test_a_turn_spends_nothing_on_days_that_cannot_be_kept(store: CountingReadings, registry: SqlRegistry) -> None:
+    at = MIDNIGHT + timedelta(hours=30)
+    keep_trust(store, registry, now=NOW)
+    registry.reopen([Window("P-1", at, at)])
+    read = store.days_read
+    keep_trust(store, registry, now=NOW)
+    assert store.days_read == read
 
 
 def test_one_sensor_alone(report: Callable[..., TrustReport]) -> None:
