@@ -14,6 +14,7 @@ import fcntl
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
@@ -60,9 +61,11 @@ class Forwarder:
 
     def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S
-        with self._lock_path.open("ab") as lock:
+        with ExitStack() as stack:
+            lock: IO[bytes] | None = None
             while not self._stopping.is_set():
                 try:
+                    lock = lock or stack.enter_context(self._lock_path.open("ab"))
                     is_moving = self._is_ours(lock) and self._forward_batch() > 0
                 except Exception as error:  # the thread must outlive whatever happens: readings wait behind it
                     self._note_trouble(error)
