@@ -199,6 +199,8 @@ def test_any_order_of_deliveries_ends_in_the_same_ledger(
         if chance.random() < 0.3:
             desk.settle()
     desk.settle()
+    if desk.shared:
+        desk.recheck()  # what fills a gap that another one noted may look in order to who gets it
     lacking = set(range(min(stored), max(stored))) - set(stored)
     assert slots_within(desk.waiting()) == lacking
     assert sum(gap.missing for gap in desk.waiting()) == len(lacking)
