@@ -85,13 +85,13 @@ class GapWatch:
     def observe(self, readings: Sequence[Reading], gateways: Sequence[str]) -> Notes:
         """Return the gaps and restarts that these readings show; never raises because the store is away."""
         notes = Notes()
-        newest = self._newest
+        newest, alone = self._newest, not self._shared
         unknown = {reading.sensor_id for reading in readings if reading.sensor_id not in newest} - self._unmet
         if unknown:
             self._meet(unknown)
         for reading, gateway in zip(readings, gateways, strict=True):
             before = newest.get(reading.sensor_id)
-            if before is not None and not reading.reasons and reading.observed_at > before.observed_at:
+            if before is not None and alone and not reading.reasons and reading.observed_at > before.observed_at:
                 seq, seq_before = reading.seq, before.seq
                 if seq is not None and seq_before is not None and seq == seq_before + 1:  # as nearly always
                     newest[reading.sensor_id] = reading
@@ -140,11 +140,13 @@ class GapWatch:
             return
         now = reading.available_at
         gap = gap_between(before, reading, every_s=sensor.expected_every_s, gateway_id=gateway, found_at=now)
-        if gap is not None and self._shared:
-            self._look_again(reading, gateway)
-        elif gap is not None:
+        if self._shared:
+            if gap is not None or _may_fill_a_gap(reading):
+                self._look_again(reading, gateway)
+            return
+        if gap is not None:
             notes.gaps.append(gap)
-        if not self._shared and is_restart(before, reading):
+        if is_restart(before, reading):
             self._note_restart(before, reading, notes)
 
     def _note_restart(self, before: Reading, reading: Reading, notes: Notes) -> None:
@@ -202,3 +204,11 @@ class GapWatch:
                 end=max(held.end, place.end),
                 since_s=max(held.since_s, place.since_s),
             )
+
+
+def _may_fill_a_gap(reading: Reading) -> bool:
+    """Whether a gap around this reading may stand in the ledger, found by another ingester.
+
+    That one waited `SHARED_SETTLED_AFTER_S` after a newer reading before it believed in a gap; so late is this one.
+    """
+    return (reading.available_at - reading.observed_at).total_seconds() > SHARED_SETTLED_AFTER_S / 2
