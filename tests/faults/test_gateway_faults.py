@@ -187,7 +187,7 @@ def test_a_gateway_that_is_killed_loses_nothing_and_numbers_nothing_twice(
             last = Fed(twin.url, tmp_path / "outbox.db", *options)
             wait_until(lambda: twin.stored() >= total, within_s=60, what="the last reading")
             last.end()
-        assert kills >= 4
+        assert kills >= 2, "it was hardly ever killed in the middle"
         assert twin.stored() == total
         assert twin.registry.count_dead_letters() == 0
         for n in range(SENSORS):
