@@ -44,7 +44,7 @@ class _Draft:
     day: int
     file: SealedFile
     replaced: SealedFile | None
-    hot: dict[int, int]
+    hot: dict[int, table.Fingerprint]
     holds: dict[int, tuple[int, int]]
 
 
@@ -112,7 +112,7 @@ class Sealing:
             if not rollup_table.is_settled(session, day):
                 return None
             replaced = sealed_table.file_of(session, day)
-            hot: dict[int, int] = {}
+            hot: dict[int, table.Fingerprint] = {}
             holds: dict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
             file = self._files.write(day, self._rows(session, day, replaced, hot, holds))
             return _Draft(day, file, replaced, hot, dict(holds))
@@ -122,14 +122,14 @@ class Sealing:
         session: Session,
         day: int,
         replaced: SealedFile | None,
-        hot: dict[int, int],
+        hot: dict[int, table.Fingerprint],
         holds: dict[int, tuple[int, int]],
     ) -> Iterator[SealedRow]:
         """Yield the rows of a day, hot ones over those sealed before, by sensor and time; count them on the way."""
         for sensor_id, series in table.series_by_sensor(session):
             fresh = table.sealable(session, sensor_id, series, day, day + DAY_US)
             if fresh:
-                hot[series] = len(fresh)
+                hot[series] = table.fingerprint(session, series, day, day + DAY_US)
             rows = {row.observed_at: row for row in fresh}
             if replaced is not None and sealed_table.days_with(session, series, day, day + 1):
                 for row in self._files.read(replaced.name, [sensor_id], day, day + DAY_US):
@@ -146,10 +146,11 @@ class Sealing:
                 return False
             if sealed_table.file_of(session, draft.day) != draft.replaced:
                 return False
-            for series, count in draft.hot.items():
-                gone = table.delete(session, series, draft.day, draft.day + DAY_US)
-                if gone != count:
-                    raise ConflictError("a day changed while it was sealed, and nobody said so: nothing was removed")
+            end = draft.day + DAY_US
+            if any(table.fingerprint(session, series, draft.day, end) != was for series, was in draft.hot.items()):
+                return False  # changed and summed up again meanwhile, by another process
+            for series in draft.hot:
+                table.delete(session, series, draft.day, end)
             sealed_table.record(session, draft.day, draft.file, draft.holds, sealed_at=to_microseconds(now))
             return True
 

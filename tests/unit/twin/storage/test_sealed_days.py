@@ -105,6 +105,36 @@ def test_a_reading_that_comes_while_its_day_is_sealed_is_not_lost(
     assert store.verify_sealed() == 1
 
 
+def test_a_verdict_that_comes_while_its_day_is_sealed_is_not_lost(
+    store: SqliteReadings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    sealing         reads the day, writes the file .............. notes it: must not, the file has the old verdicts
+    another process                 two verdicts change places
+                                              sums the day up again
+    """
+    first, *_ = yesterday = [r for r in THREE_DAYS if r.sensor_id == "água-2" and r.observed_at < MIDNIGHT]
+    judged = [replace(first, quality=Quality.GOOD, reasons=())]
+    store.requalify(judged)
+    judged = [replace(first), replace(yesterday[1], quality=Quality.GOOD, reasons=())]
+    coming = [judged]
+    write = SealedFiles.write
+
+    def write_slowly(self: SealedFiles, day: int, rows: Iterable[SealedRow]) -> SealedFile:
+        file = write(self, day, rows)
+        if coming:
+            another = SqliteReadings(tmp_path / "readings.db")
+            assert another.requalify(coming.pop()) == 2
+            another.roll_up(NOON)
+            another.close()
+        return file
+
+    monkeypatch.setattr(SealedFiles, "write", write_slowly)
+    assert len(store.seal(NOON, now=NOON)) == 1
+    wanted = {reading.key: reading for reading in [*THREE_DAYS, *judged]}
+    assert {reading.key: reading for reading in everything(store)} == wanted
+
+
 def test_a_new_sensor_of_an_old_day_is_not_lost(store: SqliteReadings, monkeypatch: pytest.MonkeyPatch) -> None:
     newcomer = a_reading("new", at_s=-3600 * 20)
     write = SealedFiles.write
