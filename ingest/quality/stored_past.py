@@ -14,7 +14,7 @@ from twin.readings import Reading, Reason, Sensor
 
 BEGINNING_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 END_OF_TIME = datetime(2200, 1, 1, tzinfo=UTC)
-_MOST_EARLY = 5
+_AT_FIRST_EARLY = timedelta(hours=1)
 _FARTHER = 4
 _AT_FIRST = 8
 _TICK = timedelta(microseconds=1)
@@ -43,19 +43,9 @@ class StoredPast:
 
     def newest(self, sensor_ids: list[str]) -> dict[str, Reading]:
         """Return the newest stored reading of each sensor that has one, those from the future left out."""
-        found: dict[str, Reading] = {}
-        asked, at = sensor_ids, END_OF_TIME
-        latest = self._store.latest(asked, at=at, trusted_only=False)
-        for sensor_id, reading in latest.items():
-            newest: Reading | None = reading
-            for _ in range(_MOST_EARLY):
-                if newest is None or not self._is_early(newest):
-                    break
-                before = newest.observed_at - timedelta(microseconds=1)
-                newest = self._store.latest([sensor_id], at=before, trusted_only=False).get(sensor_id)
-            if newest is not None and not self._is_early(newest):
-                found[sensor_id] = newest
-        return found
+        latest = self._store.latest(sensor_ids, at=END_OF_TIME, trusted_only=False)
+        found = ((sensor_id, self._not_early(reading)) for sensor_id, reading in latest.items())
+        return {sensor_id: reading for sensor_id, reading in found if reading is not None}
 
     def after(self, profile: Profile, moment: datetime, wanted: int) -> list[Reading]:
         """Return the readings after `moment` up to the one that makes `wanted` usable ones, or all there are."""
@@ -98,6 +88,19 @@ class StoredPast:
 
     def _between(self, profile: Profile, start: datetime, end: datetime) -> list[Reading]:
         return self._store.between(profile.sensor.sensor_id, start, end)
+
+    def _not_early(self, newest: Reading) -> Reading | None:
+        """Return the newest reading up to this one that is not from the future, however many are before it."""
+        sensor_id, span = newest.sensor_id, _AT_FIRST_EARLY
+        reading: Reading | None = newest
+        while reading is not None and self._is_early(reading):
+            end = reading.observed_at
+            believed = [one for one in self._store.between(sensor_id, end - span, end) if not self._is_early(one)]
+            if believed:
+                return believed[-1]
+            reading = self._store.latest([sensor_id], at=end - span - _TICK, trusted_only=False).get(sensor_id)
+            span = min(span * _FARTHER, LONGEST_ABSENCE)
+        return reading
 
     def _is_early(self, reading: Reading) -> bool:
         return reading.observed_at - reading.available_at > self._ahead

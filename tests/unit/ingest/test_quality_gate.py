@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from fakes import MemoryReadings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -144,6 +145,20 @@ def test_a_reading_from_the_future_does_not_turn_the_rest_into_the_past() -> Non
     future = a_reading(meter, T0 + 10_000 * HOUR, 11.0, -9_000 * HOUR)
     flags = judged(meter, [a_reading(meter, T0, 10.0), future, *series(meter, [0, 12.0, 3.0])[1:]])
     assert flags == [(), ("early",), (), ("counter_reset",)]
+
+
+@pytest.mark.parametrize("count", [1, 6, 300])
+def test_after_a_restart_readings_from_the_future_do_not_hide_the_past(count: int) -> None:
+    """While a clock was a year ahead the meter was replaced: the first true reading after it says so."""
+    meter = a_sensor(Quantity.VOLUME, kind=Kind.TOTAL_INCREASING, expected_every_s=300.0)
+    past = series(meter, [float(n) for n in range(20)], 5 * MINUTE)
+    year = timedelta(days=365)
+    future = [a_reading(meter, T0 + year + n * 5 * MINUTE, 20.0 + n, HOUR - year) for n in range(count)]
+    store = MemoryReadings()
+    store.append(QualityGate({"S": meter}).judge([*past, *future]))
+    gate = QualityGate({"S": meter}, history=store)
+    (first,) = gate.judge([a_reading(meter, T0 + 20 * 5 * MINUTE, 3.0)])
+    assert first.reasons == ("counter_reset",)
 
 
 def test_a_gateway_ahead_of_our_clock_is_suspect_and_its_neighbour_is_not() -> None:
