@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from itertools import pairwise
@@ -78,6 +79,12 @@ def test_what_a_register_does(registers: tuple[float, ...], expected: list[tuple
 def test_a_large_meter_without_a_limit_may_rise_by_anything_but_falls_for_unknown() -> None:
     assert volumes(BULK, 100, 5100) == [(5000, None)]
     assert volumes(BULK, 5100, 900) == [(None, "counter_reset")]
+
+
+def test_a_large_meter_rolls_over_near_its_last_number_only() -> None:
+    meter = replace(BULK, rollover_at=10_000.0)
+    assert volumes(meter, 9800, 300) == [(500, "rollover")]
+    assert volumes(meter, 9200, 300) == [(None, "counter_reset")]
 
 
 def test_the_registry_says_what_can_pass_a_meter() -> None:
