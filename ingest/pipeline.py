@@ -23,6 +23,7 @@ from typing import Protocol
 
 import msgspec
 
+from ingest.conversion import Converter
 from ingest.decoders.base import Command, Decoded, RawReading, Refusal, UndecodableError
 from ingest.decoders.native import item_alone, item_of
 from ingest.mappings import Source, native_sources
@@ -35,7 +36,7 @@ from ingest.sensors import SensorTable
 from twin.errors import InputError, UnknownUnitError, WrongDimensionError
 from twin.events import Event, EventKind, event
 from twin.ports import AppendResult, DeadLetter, DeadLetters, ReadingStore, SensorRegistry
-from twin.readings import Reading, Reason, Sensor, reading_from_raw
+from twin.readings import Reading, Reason, Sensor
 
 _LOG = logging.getLogger(__name__)
 _REMEMBERED_TOPICS = 100_000
@@ -132,6 +133,7 @@ class Pipeline:
     ) -> None:
         self._sources = native_sources() if mappings is None else tuple(mappings)
         self._source_of: dict[str, Source] = {}
+        self._converter = Converter()
         self._readings = readings
         self._dead_letters = dead_letters
         self._notebook = notebook
@@ -309,15 +311,7 @@ class Pipeline:
             batch.letters.append(arrival.letter(refusal.reason, refusal.detail))
             return
         try:
-            reading = reading_from_raw(
-                sensor,
-                observed_at=arrival.raw.observed_at or arrival.message.received_at,
-                available_at=arrival.message.received_at,
-                raw_value=arrival.raw.value,
-                raw_unit=arrival.raw.unit,
-                seq=arrival.raw.seq,
-                reasons=arrival.raw.reasons,
-            )
+            reading = self._converter.reading(sensor, arrival.raw, arrival.message.received_at)
         except InputError as error:
             batch.letters.append(arrival.letter(_refusal_of(error), str(error)))
             return

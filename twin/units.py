@@ -156,7 +156,7 @@ def to_si(value: float, unit: str, quantity: Quantity) -> float:
         UnknownUnitError: If the unit is not in the table.
         WrongDimensionError: If the unit does not measure the quantity.
     """
-    factor, offset = _scale(unit, quantity)
+    factor, offset = scale_of(unit, quantity)
     converted = value * factor + offset
     if not math.isfinite(converted):
         raise InputError(f"{value!r} {unit} is not a finite {quantity}")
@@ -165,13 +165,18 @@ def to_si(value: float, unit: str, quantity: Quantity) -> float:
 
 def from_si(value: float, unit: str, quantity: Quantity) -> float:
     """Convert `value` in the SI unit of `quantity` to `unit`; errors as in `to_si`."""
-    factor, offset = _scale(unit, quantity)
+    factor, offset = scale_of(unit, quantity)
     return (value - offset) / factor
 
 
 @lru_cache(maxsize=1024)
-def _scale(unit: str, quantity: Quantity) -> tuple[float, float]:
-    """Return factor and offset of a unit that measures the quantity."""
+def scale_of(unit: str, quantity: Quantity) -> tuple[float, float]:
+    """Return factor and offset (`si_value = value * factor + offset`) of a unit that measures the quantity.
+
+    Raises:
+        UnknownUnitError: If the unit is not in the table.
+        WrongDimensionError: If the unit does not measure the quantity.
+    """
     known = unit_named(unit)
     if known.dimension not in _SI[quantity][1]:
         raise WrongDimensionError(f"{unit!r} measures {known.dimension}, not {quantity}")
