@@ -3,7 +3,8 @@
 A message cannot arrive before it was sent. So a gateway whose newest readings keep coming from the future has a clock
 that is ahead, by at least so much. A clock that is behind makes every message seem slow by the same amount, which a
 slow path may do as well. It is only called wrong when even the quickest of the last messages took far longer than
-this gateway's usually do, and all of them equally long: queues and backfills are not that regular.
+this gateway's usually do, all of them equally long, and that for two minutes: a queue that empties hands over messages
+of a minute within a moment, and each took less long than the one before it.
 
 A wrong clock makes all times wrong, those of the readings that look plausible included.
 """
@@ -24,6 +25,7 @@ _USUAL_EVERY = timedelta(hours=1)
 _USUAL_KEPT = 168
 _USUAL_AT_LEAST = 5
 _EQUALLY_LONG_S = 60.0
+_EQUALLY_LONG_FOR = timedelta(minutes=2)
 _TELL_EVERY = timedelta(minutes=30)
 
 
@@ -36,6 +38,18 @@ class _Way:
     usual_at: datetime | None = None
     told_at: datetime | None = None
     offset_s: float = 0.0
+    steady_s: float = 0.0
+    steady_since: datetime | None = None
+
+    def add(self, took_s: float, at: datetime) -> None:
+        """Take in a message, and note since when all have taken about as long as the first of them."""
+        self.last_s.append(took_s)
+        if self.steady_since is None or abs(took_s - self.steady_s) > _EQUALLY_LONG_S:
+            self.steady_s, self.steady_since = took_s, at
+
+    def is_steady(self, at: datetime) -> bool:
+        """Whether messages have long taken equally long."""
+        return self.steady_since is not None and at - self.steady_since >= _EQUALLY_LONG_FOR
 
 
 class ClockSkew:
@@ -56,8 +70,9 @@ class ClockSkew:
             way = self._ways.get(gateway)
             if way is None:
                 way = self._ways[gateway] = _Way(deque(maxlen=self._limits.skew_messages))
-            way.last_s.extend(took.total_seconds() for took, _ in took_and_at[-self._limits.skew_messages :])
-            way.offset_s = self._offset_s(way)
+            for one_took, one_at in took_and_at[-self._limits.skew_messages :]:
+                way.add(one_took.total_seconds(), one_at)
+            way.offset_s = self._offset_s(way, at)
             if not way.offset_s and (way.usual_at is None or at - way.usual_at >= _USUAL_EVERY):
                 way.usual_s.append(took.total_seconds())
                 way.usual_at = at
@@ -74,7 +89,7 @@ class ClockSkew:
         way = self._ways.get(gateway)
         return way.offset_s if way is not None else 0.0
 
-    def _offset_s(self, way: _Way) -> float:
+    def _offset_s(self, way: _Way, at: datetime) -> float:
         if len(way.last_s) < self._limits.skew_at_least:
             return 0.0
         alarm_s = self._limits.ahead.total_seconds()
@@ -85,7 +100,7 @@ class ClockSkew:
             return 0.0
         last = list(way.last_s)[-self._limits.skew_at_least :]
         behind_s = min(last) - median(way.usual_s)
-        equally_long = max(last) - min(last) <= _EQUALLY_LONG_S
+        equally_long = max(last) - min(last) <= _EQUALLY_LONG_S and way.is_steady(at)
         return -behind_s if behind_s > alarm_s and equally_long else 0.0
 
 

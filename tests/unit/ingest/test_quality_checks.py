@@ -179,6 +179,36 @@ def test_a_clock_is_off_when_the_quickest_message_is(delays_s: list[int], is_ske
     assert bool(events) is is_skewed
 
 
+@pytest.mark.parametrize("at_once", [1, 20])
+@pytest.mark.parametrize("every_s", [1, 10])
+def test_a_queue_that_empties_is_no_wrong_clock(every_s: int, at_once: int) -> None:
+    """We were away for an hour; the broker hands over what it kept, `at_once` of the gateway's messages at a time."""
+    sensor = a_sensor(Quantity.FLOW)
+    gate = QualityGate({"S": sensor})
+    for n in range(8):
+        at = T0 + n * HOUR
+        gate.judge([a_reading(sensor, at, 1.0, available_at=at + timedelta(seconds=1))], ["g"])
+    sent = [T0 + 8 * HOUR + n * timedelta(seconds=every_s) for n in range(3600 // every_s)]
+    handed_over = [T0 + 9 * HOUR + timedelta(milliseconds=n // at_once) for n in range(len(sent))]
+    backlog = [a_reading(sensor, at, 1.0, available_at=came) for at, came in zip(sent, handed_over, strict=True)]
+    for first in range(0, len(backlog), 50):
+        part = backlog[first : first + 50]
+        assert not any(Reason.CLOCK_SKEW in reading.reasons for reading in gate.judge(part, ["g"] * len(part)))
+    assert not gate.take_notes().events
+
+
+def test_a_clock_that_lags_is_found_out_however_often_its_gateway_speaks() -> None:
+    sensor = a_sensor(Quantity.FLOW)
+    gate = QualityGate({"S": sensor})
+    for n in range(8):
+        at = T0 + n * HOUR
+        gate.judge([a_reading(sensor, at, 1.0, available_at=at + timedelta(seconds=1))], ["g"])
+    for n in range(180):
+        at = T0 + 8 * HOUR + timedelta(seconds=n)
+        (last,) = gate.judge([a_reading(sensor, at - timedelta(minutes=10), 1.0, available_at=at)], ["g"])
+    assert Reason.CLOCK_SKEW in last.reasons
+
+
 # --------------------------------------------------------------------------------------------------- counters
 
 
