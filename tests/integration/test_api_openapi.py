@@ -41,6 +41,7 @@ def test_every_example_is_valid_by_its_own_schema(description: dict[str, Any]) -
         "AboutOut", "SensorOut", "ReadingOut", "NetworkOut", "DistrictOut", "StateOut", "SupplyRunOut",
         "DrainageRunOut",
         "RunOut", "IncidentOut", "ShelveIn", "NoticeOut", "CustomerOut", "CustomerCountsOut", "KpiOut", "AuditEntryOut",
+        "ConsumptionOut", "DistrictDemandOut", "TrustDayOut", "TrustOut",
         "KeyOut", "KeyIn", "NewKeyOut", "DeadLetterOut", "PublicNoticesOut", "ReadyOut", "HealthOut", "ProblemOut",
     }  # fmt: skip
     assert resources <= set(examples)
@@ -69,7 +70,8 @@ def test_names_of_operations_are_unique(description: dict[str, Any]) -> None:
         "/api/v1/network", "/api/v1/districts", "/api/v1/state", "/api/v1/forecasts/supply",
         "/api/v1/forecasts/drainage",
         "/api/v1/forecasts/supply/runs", "/api/v1/incidents", "/api/v1/incidents/{incident_id}", "/api/v1/notices",
-        "/api/v1/notices/{notice_id}", "/api/v1/customers", "/api/v1/kpis", "/api/v1/audit", "/api/v1/keys",
+        "/api/v1/notices/{notice_id}", "/api/v1/customers", "/api/v1/trust", "/api/v1/kpis",
+        "/api/v1/audit", "/api/v1/keys",
         "/api/v1/dead-letters", "/healthz", "/readyz", "/public/notices.json",
     ],
 )  # fmt: skip

@@ -58,6 +58,7 @@ TABLE = {
     "POST /api/v1/notices/{notice_id}/approve": "operator",
     "POST /api/v1/notices/{notice_id}/publish": "operator",
     "POST /api/v1/notices/{notice_id}/cancel": "operator",
+    "GET /api/v1/sensors/{sensor_id}/rollups": "viewer",  # a household's: operator
     "GET /api/v1/sensors/{sensor_id}/consumption": "viewer",  # a household's: operator
     "GET /api/v1/districts/{district}/demand": "viewer",
     "GET /api/v1/trust": "viewer",
