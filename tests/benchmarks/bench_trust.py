@@ -14,6 +14,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ from twin.readings import Quality, Reading, Reason, Sensor, reading_from_raw
 from twin.units import si_unit
 
 MONTH_S = 30.4375 * DAY_S
-BATCH = 200
+BATCH_S = 60.0
+"""What arrives within a minute is judged together."""
 INFORMATIVE = frozenset({Reason.LATE, Reason.GAP})
 """Reasons that leave a value trusted: a gap in the real record is a gap, no false flag."""
 
@@ -41,8 +43,8 @@ def judged(streams: Sequence[Stream]) -> dict[str, list[Reading]]:
         (stream.arrival[i], number, i) for number, stream in enumerate(streams) for i in np.flatnonzero(stream.sent)
     )
     found: dict[str, list[Reading]] = defaultdict(list)
-    for first in range(0, len(messages), BATCH):
-        batch = messages[first : first + BATCH]
+    for _, minute in groupby(messages, key=lambda message: message[0] // BATCH_S):
+        batch = list(minute)
         readings = [_reading(streams[number], i) for _, number, i in batch]
         for reading in gate.judge(readings, [streams[number].series.gateway for _, number, _ in batch]):
             found[reading.sensor_id].append(reading)
