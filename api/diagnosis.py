@@ -10,6 +10,7 @@ from datetime import datetime
 
 from api import bootstrap
 from api.freshness import LATE_AFTER_CYCLES
+from api.ingesters import INGEST, ingester_name, ingesters, is_ingester
 from api.readiness import BEAT_LIMIT_S
 from api.settings import Settings
 from twin.clock import SystemClock
@@ -110,6 +111,8 @@ def _roles(settings: Settings) -> str:
     beats = _beats(settings)
     if not beats:
         raise UnavailableError("no role has ever run here: h2twin serve")
+    taking = {beat.role: beat for beat in ingesters(beats, now=now)}
+    beats = {role: beat for role, beat in beats.items() if role in taking or not is_ingester(role)}
     bad = []
     for role, beat in sorted(beats.items()):
         try:
@@ -125,11 +128,12 @@ def _roles(settings: Settings) -> str:
 
 
 def sign_of_life(settings: Settings, role: str) -> Beat:
-    """Return the newest sign of life of a role, well or not.
+    """Return the newest sign of life of a role, well or not; of ingesters, of the one with our own client id.
 
     Raises:
         UnavailableError: If it is too old, or there never was one.
     """
+    role = ingester_name(settings.mqtt_client_id) if role == INGEST else role
     beat = _beats(settings).get(role)
     if beat is None:
         raise UnavailableError(f"{role}: has never run here")

@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from api.freshness import latest_good
+from api.ingesters import ingesters
 from api.readiness import fullness_in
 from api.services import Services
 from twin.errors import TwinError
@@ -97,7 +98,7 @@ class TwinCollector(Collector):
         figures = GaugeMetricFamily("h2twin_beat_figure", "What a role counts of itself", labels=["role", "figure"])
         room = GaugeMetricFamily("h2twin_store_full_ratio", "Used share of each limit of the store", labels=["limit"])
         beats = self._services.registry.beats()
-        for limit, share in fullness_in(beats.get("ingest")).items():
+        for limit, share in fullness_in(ingesters(beats, now=now)).items():
             room.add_metric([limit], share)
         for beat in beats.values():
             age.add_metric([beat.role], (now - beat.at).total_seconds())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from api.freshness import LATE_AFTER_CYCLES, latest_good
 from api.grounds import WEATHER_MAX_AGE, doubts, has_weather, weather_made_at
+from api.ingesters import INGEST, ingesters
 from api.schemas.health import CheckOut, ReadyOut
 from api.services import Services
 from api.store_watch import FILLING, FULLNESS_FIGURE, NEARLY_FULL
@@ -26,7 +27,7 @@ def readiness(services: Services) -> ReadyOut:
     checks = [
         _checked("readings", lambda: _answers(services.readings.check)),
         _checked("registry", lambda: _answers(services.registry.check)),
-        _checked("broker", lambda: _beat("ingest", BEAT_LIMIT_S, "connected", services)),
+        _checked("broker", lambda: _ingest(services)),
         _checked("cycle", lambda: _beat("cycle", _cycle_limit_s(services), "turns in time", services)),
         *(_checked(f"{kind}_cycle", lambda kind=kind: _cycle(kind, services)) for kind in RunKind),  # type: ignore[misc]
         _checked("weather", lambda: _weather(services)),
@@ -60,11 +61,35 @@ def _answers(check: Callable[[], None]) -> Found:
 def _beat(role: str, limit_s: float, well: str, services: Services) -> Found:
     beat = services.registry.beats().get(role)
     if beat is None:
-        return False, f"the {role} role has never left a sign of life: is it running?", None
-    age_s = (services.clock.now() - beat.at).total_seconds()
+        return _never_heard(role)
+    return _told_by(beat, limit_s, well, services)
+
+
+def _never_heard(role: str) -> Found:
+    return False, f"the {role} role has never left a sign of life: is it running?", None
+
+
+def _told_by(beat: Beat, limit_s: float, well: str, services: Services) -> Found:
+    role, age_s = beat.role, (services.clock.now() - beat.at).total_seconds()
     if age_s > limit_s:
         return False, f"the {role} role has been silent for {age_s:.0f} s; it last said: {beat.detail or 'ok'}", age_s
     return beat.ok, beat.detail or (well if beat.ok else f"the {role} role is not well"), age_s
+
+
+def _ingest(services: Services) -> Found:
+    """Judge all ingesters: a share of the messages waits for each of them."""
+    beats = _ingesters(services)
+    if not beats:
+        return _never_heard(INGEST)
+    found = [_told_by(beat, BEAT_LIMIT_S, "connected", services) for beat in beats]
+    if len(found) == 1:
+        return found[0]
+    told = "; ".join(f"{beat.role}: {detail}" for beat, (_, detail, _) in zip(beats, found, strict=True))
+    return all(ok for ok, _, _ in found), told, max(age_s for _, _, age_s in found if age_s is not None)
+
+
+def _ingesters(services: Services) -> list[Beat]:
+    return ingesters(services.registry.beats(), now=services.clock.now())
 
 
 def _cycle_limit_s(services: Services) -> float:
@@ -105,23 +130,20 @@ def _weather(services: Services) -> Found:
 
 
 def _spool(services: Services) -> list[CheckOut]:
-    """Judge the durable spool by what the ingest role sees of it: only where its sign of life speaks of one."""
+    """Judge the durable spools by what the ingest role sees of them: only where its signs of life speak of one."""
     try:
-        beat = services.registry.beats().get("ingest")
+        beats = [beat for beat in _ingesters(services) if "spool_pending" in (beat.figures or {})]
     except TwinError:
         return []  # the registry's own check tells why
-    if beat is None or "spool_pending" not in (beat.figures or {}):
-        return []
-    return [_checked("spool", lambda: _spool_of(beat))]
+    return [_checked("spool", lambda: _spools_of(beats))] if beats else []
 
 
 def _room(services: Services) -> list[CheckOut]:
     """Judge how full the store of readings is, by what the ingest role sees of its limits."""
     try:
-        beat = services.registry.beats().get("ingest")
+        shares = fullness_in(_ingesters(services))
     except TwinError:
         return []  # the registry's own check tells why
-    shares = fullness_in(beat)
     return [_checked("room", lambda: _room_of(shares))] if shares else []
 
 
@@ -132,20 +154,23 @@ def _room_of(shares: Mapping[str, float]) -> Found:
     return fullest < NEARLY_FULL, f"used: {told}{advice}", None
 
 
-def fullness_in(beat: Beat | None) -> dict[str, float]:
-    """Return the share that is used of each limit of the store, from the ingest role's sign of life."""
-    figures = (beat.figures or {}) if beat is not None else {}
-    return {
-        name.removeprefix(FULLNESS_FIGURE): share for name, share in figures.items() if name.startswith(FULLNESS_FIGURE)
-    }
+def fullness_in(beats: Iterable[Beat]) -> dict[str, float]:
+    """Return the share that is used of each limit of the store, where the ingesters that tell find it fullest."""
+    shares: dict[str, float] = {}
+    for beat in beats:
+        for name, share in (beat.figures or {}).items():
+            if name.startswith(FULLNESS_FIGURE):
+                limit = name.removeprefix(FULLNESS_FIGURE)
+                shares[limit] = max(share, shares.get(limit, share))
+    return shares
 
 
-def _spool_of(beat: Beat) -> Found:
-    figures = beat.figures or {}
-    waiting, refused = figures.get("spool_pending", 0.0), figures.get("spool_quarantined", 0.0)
-    trouble = beat.detail if not beat.ok and STORE_TROUBLE in beat.detail else ""
-    told = [
-        f"{waiting:.0f} readings wait for the server, {refused:.0f} were refused by it",
-        *([trouble] if trouble else []),
-    ]
-    return not refused and not trouble, "; ".join(told), None
+def _spools_of(beats: Sequence[Beat]) -> Found:
+    """Judge the spools of all ingesters together: each has one of its own."""
+    waiting, refused = (
+        sum((beat.figures or {}).get(figure, 0.0) for beat in beats)
+        for figure in ("spool_pending", "spool_quarantined")
+    )
+    troubles = [beat.detail for beat in beats if not beat.ok and STORE_TROUBLE in beat.detail]
+    told = [f"{waiting:.0f} readings wait for the server, {refused:.0f} were refused by it", *troubles]
+    return not refused and not troubles, "; ".join(told), None

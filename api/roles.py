@@ -20,6 +20,7 @@ import structlog
 from api import bootstrap
 from api.gap_keeping import GapKeeping
 from api.housekeeping import Housekeeping
+from api.ingesters import ingester_name
 from api.settings import Settings
 from api.store_watch import StoreWatch
 from twin.clock import Clock
@@ -134,6 +135,7 @@ class IngestRole:
     def _beat(self) -> None:
         assert self.ingester is not None
         store = StoreWatch(self._memory.readings, self._memory.registry, self._clock)
+        name = ingester_name(self._settings.mqtt_client_id)
         while not self._stop.wait(BEAT_EVERY_S):
             state = self.ingester.state()
             away = "" if state.connected else "the broker is away"
@@ -141,7 +143,7 @@ class IngestRole:
             numbers = {name: float(v) for name, v in asdict(state).items() if isinstance(v, (int, float))}
             refused = {f"refused_{reason}": float(count) for reason, count in state.by_reason.items()}
             figures = {**numbers, **refused, **(self.guard.figures() if self.guard else {}), **store.figures}
-            beat = Beat("ingest", self._clock.now(), not troubles, "; ".join(troubles), figures)
+            beat = Beat(name, self._clock.now(), not troubles, "; ".join(troubles), figures)
             _leave(self._memory.registry, beat)
 
 

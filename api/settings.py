@@ -24,6 +24,7 @@ KNOWN_DEFAULT_SECRETS = frozenset(
 )
 
 
+DEFAULT_CLIENT_ID = "h2twin-ingest"
 DEFAULT_SENDER = "h2twin@localhost"
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
 
@@ -41,7 +42,7 @@ class Settings(BaseSettings):
     mqtt_url: SecretStr | None = Field(
         None, description="Broker, mqtt[s]://user:password@host:port; without it the embedded broker is started."
     )
-    mqtt_client_id: str = Field("h2twin-ingest", description="Fixed id of the ingester's persistent session.")
+    mqtt_client_id: str = Field(DEFAULT_CLIENT_ID, description="Fixed id of the ingester's persistent session.")
     ingest_share: str = Field(
         "", description="Group of ingesters that share the messages; each has a TWIN_MQTT_CLIENT_ID of its own."
     )
@@ -211,6 +212,11 @@ def _refuse_halves(settings: Settings) -> None:
         raise ConfigError("TWIN_WEATHER=files needs TWIN_WEATHER_FILES")
     if settings.ingest_share and settings.mqtt_url is None:
         raise ConfigError("TWIN_INGEST_SHARE needs TWIN_MQTT_URL: the embedded broker has one ingester")
+    if settings.ingest_share and "mqtt_client_id" not in settings.model_fields_set:
+        raise ConfigError(
+            "TWIN_INGEST_SHARE needs TWIN_MQTT_CLIENT_ID, fixed and different for each ingester of the group: two with "
+            "one id throw each other out for ever"
+        )
     if settings.notice_auto_publish:
         for name, default in (("notice_sender", DEFAULT_SENDER), ("public_url", DEFAULT_PUBLIC_URL)):
             if getattr(settings, name) == default:

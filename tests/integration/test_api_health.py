@@ -85,6 +85,29 @@ def test_a_silent_ingest_role_is_not_taken_for_well(house: House) -> None:
     assert "silent" in checks["broker"]["detail"]
 
 
+def test_no_ingester_speaks_for_another(house: House) -> None:
+    """The broker keeps a share of the messages for each: one that is down is no good news, whatever the others say."""
+    full = {"store_full_disk": 0.5, "spool_pending": 3.0, "spool_quarantined": 0.0}
+    fuller = {"store_full_disk": 0.97, "spool_pending": 4.0, "spool_quarantined": 0.0}
+    house.services.registry.beat(a_beat(at=T0, figures=full))
+    house.services.registry.beat(a_beat(role="ingest/b", at=T0 - timedelta(seconds=70), figures=fuller))
+    status, checks = _ready(house)
+    assert (status, checks["broker"]["ok"], checks["broker"]["age_s"]) == (503, False, 70.0)
+    assert "ingest/b: the ingest/b role has been silent for 70 s" in checks["broker"]["detail"]
+    assert checks["spool"]["detail"].startswith("7 readings wait")
+    assert (checks["room"]["ok"], "97%" in checks["room"]["detail"]) == (False, True)
+    assert _figures(httpx.get(house.url + "/metrics").text)["h2twin_store_full_ratio", "disk"] == 0.97
+    house.services.registry.beat(a_beat(role="ingest/b", at=T0, figures=full))
+    assert _ready(house)[0] == 200
+
+
+def test_an_ingester_that_was_taken_away_is_forgotten_with_its_session(house: House) -> None:
+    house.services.registry.beat(a_beat(role="ingest/b", at=T0 - timedelta(days=7)))
+    assert _ready(house)[0] == 503
+    house.clock.advance_to(T0 + timedelta(seconds=1))
+    assert _ready(house)[0] == 200
+
+
 def test_an_empty_installation_says_what_is_missing(tmp_path: Path) -> None:
     with served(tmp_path) as house:
         status, checks = _ready(house)

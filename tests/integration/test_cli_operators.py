@@ -257,6 +257,16 @@ def test_alive_tells_a_role_that_works_from_one_that_does_not(h2twin: CommandLin
     assert h2twin("alive", "--role", "king").code == 2
 
 
+def test_alive_is_about_our_own_ingester(h2twin: CommandLine) -> None:
+    with _registry(h2twin) as registry:
+        registry.beat(a_beat(at=SystemClock().now()))
+    h2twin.ok("alive", "--role", "ingest")
+    h2twin.set("TWIN_MQTT_CLIENT_ID", "ingester-b")
+    answer = h2twin("alive", "--role", "ingest", "--json")
+    assert (answer.code, answer.out) == (4, "")
+    assert "ingest/ingester-b" in answer.err
+
+
 def test_alive_loads_no_engine(h2twin: CommandLine) -> None:
     program = (
         "import sys; sys.argv = ['h2twin', 'alive', '--role', 'ingest']\nfrom api.cli import main\n"

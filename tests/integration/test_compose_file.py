@@ -21,13 +21,20 @@ def compose() -> dict[str, Any]:
     return loaded
 
 
-def test_it_fits_the_compose_schema(compose: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def scaled() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((DOCKER / "compose.scale.yaml").read_text())
+    return loaded
+
+
+def test_they_fit_the_compose_schema(compose: dict[str, Any], scaled: dict[str, Any]) -> None:
     schema = os.environ.get("H2TWIN_COMPOSE_SCHEMA")
     if schema is None:
         if os.environ.get("CI") == "true":
             pytest.fail("H2TWIN_COMPOSE_SCHEMA is not set; see .ci/run")
         pytest.skip("the compose schema is not here (H2TWIN_COMPOSE_SCHEMA)")
-    jsonschema.validate(compose, json.loads(Path(schema).read_text()))
+    for one in (compose, scaled):
+        jsonschema.validate(one, json.loads(Path(schema).read_text()))
 
 
 def test_every_setting_in_it_exists(compose: dict[str, Any]) -> None:
@@ -61,7 +68,7 @@ def test_only_the_broker_and_the_api_are_reachable_and_only_from_this_machine_by
 
 
 SET_BY_THE_SHAPE = {
-    *("mqtt_client_id", "mqtt_port"),
+    *("mqtt_client_id", "ingest_share", "mqtt_port"),
     *("seal_after_days", "keep_readings_days"),
     *("keep_rollups_15m_days", "keep_rollups_1h_days", "keep_rollups_1d_days"),
 }
@@ -81,3 +88,26 @@ def test_the_roles_say_whether_they_are_alive(compose: dict[str, Any]) -> None:
     for role in ("ingest", "cycle"):
         check = compose["services"][role]["healthcheck"]["test"]
         assert check == ["CMD", "h2twin", "alive", "--role", role]
+
+
+def test_ingesters_that_share_have_fixed_ids_and_folders_of_their_own(
+    compose: dict[str, Any], scaled: dict[str, Any]
+) -> None:
+    members = scaled["services"]
+    assert len(members) > 1
+    assert all(f"{PREFIX}{name}" in one["environment"] for one in members.values() for name in NEEDED_TO_SHARE)
+    assert {one["environment"]["TWIN_INGEST_SHARE"] for one in members.values()} == {"h2twin"}
+    assert len({one["environment"]["TWIN_MQTT_CLIENT_ID"] for one in members.values()}) == len(members)
+    folders = {
+        name: next(
+            volume for volume in one.get("volumes", compose["services"]["ingest"]["volumes"]) if "/data" in volume
+        )
+        for name, one in members.items()
+    }
+    assert len(set(folders.values())) == len(members)
+    assert {folder.partition(":")[0] for folder in folders.values()} <= compose["volumes"].keys() | scaled[
+        "volumes"
+    ].keys()
+
+
+NEEDED_TO_SHARE = ("INGEST_SHARE", "MQTT_CLIENT_ID")

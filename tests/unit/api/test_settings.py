@@ -52,6 +52,12 @@ REFUSED = [
         )
         for name in ("TWIN_SEAL_AFTER_DAYS", "TWIN_KEEP_READINGS_DAYS", "TWIN_KEEP_ROLLUPS_1H_DAYS")
     ),
+    pytest.param({"TWIN_INGEST_SHARE": "g"}, "needs TWIN_MQTT_URL", id="a group at the embedded broker"),
+    pytest.param(
+        {"TWIN_INGEST_SHARE": "g", "TWIN_MQTT_URL": "mqtt://broker"},
+        "needs TWIN_MQTT_CLIENT_ID",
+        id="a group whose members have one id",
+    ),
     pytest.param({"TWIN_MQTT_URL": "mqtt://h2twin:changeme@broker"}, "everybody knows", id="a known broker password"),
     pytest.param(
         {"TWIN_DATABASE_URL": "postgresql+psycopg://a:Password@db/x"}, "everybody knows", id="a known database password"
