@@ -24,6 +24,9 @@ _ALARM_WORDS = frozenset(
 )  # fmt: skip
 """Parts of a status word (between its underscores) that mean a fault of the meter or the water at it."""
 
+_OF_THE_WATER = frozenset({"LEAK", "LEAKING", "LEAKAGE", "BURST", "BURSTING", "BACKFLOW", "REVERSE", "REVERSED"})
+"""Faults behind the meter: its register is right, and just now worth knowing."""
+
 _HARMLESS_WORDS = frozenset({"BATTERY", "POWER", "TEMPORARY", "PREVIOUS", "PREVIOUSLY", "HISTORIC", "UNKNOWN", "BUSY"})
 """Parts that make a word harmless, whatever else it holds: over, or a matter of the next visit."""
 
@@ -34,8 +37,12 @@ _LONGEST_TEXT = 200
 
 @dataclass(frozen=True, slots=True)
 class StatusText:
-    """How serious a status is (device_alarm or device_status) and the meter's own words."""
+    """Whether a status is an alarm, what it means for the reading beside it, and the meter's own words.
 
+    The reason is device_alarm (the value is in doubt) only for a fault of the meter itself.
+    """
+
+    is_alarm: bool
     reason: Reason
     text: str
 
@@ -48,14 +55,24 @@ def read_status(fields: Mapping[str, object]) -> StatusText | None:
             words += [word for word in _BETWEEN.split(value) if word and word.upper() not in _WELL]
     if not words:
         return None
-    alarming = any(is_alarm(word) for word in words)
+    alarms = [word for word in words if is_alarm(word)]
+    in_doubt = not all(_is_of_the_water(word) for word in alarms)
     text = " ".join(dict.fromkeys(words))[:_LONGEST_TEXT]
-    return StatusText(Reason.DEVICE_ALARM if alarming else Reason.DEVICE_STATUS, text)
+    return StatusText(bool(alarms), Reason.DEVICE_ALARM if in_doubt else Reason.DEVICE_STATUS, text)
 
 
 def is_alarm(word: str) -> bool:
     """Whether one word of a status, such as METER_BLOCKED, is a fault."""
-    parts = set(_PART.findall(word.upper()))
+    parts = _parts(word)
     if parts & _HARMLESS_WORDS or "NO" in parts:
         return False
-    return bool(parts & _ALARM_WORDS) or parts >= {"BACK", "FLOW"}
+    return bool(parts & _ALARM_WORDS)
+
+
+def _is_of_the_water(alarm: str) -> bool:
+    return _parts(alarm) & _ALARM_WORDS <= _OF_THE_WATER
+
+
+def _parts(word: str) -> frozenset[str]:
+    parts = frozenset(_PART.findall(word.upper()))
+    return parts | {"BACKFLOW"} if parts >= {"BACK", "FLOW"} else parts

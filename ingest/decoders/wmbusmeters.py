@@ -6,9 +6,10 @@ The external name of a value is `{id}/{field}`, and the field's last part names 
 
 Where the topic template names a level `{id}`, it must be the id in the payload: write it so.
 
-What the meter says of itself (`status`, `current_status`, `current_alarms`) goes with every reading as `device_alarm`
-or `device_status`, and into the events. Only fields that somebody mapped make a meter known: its neighbours'
-telegrams are refused as empty, and nothing of them is noted.
+What the meter says of itself (`status`, `current_status`, `current_alarms`, `error_flags`) goes with every reading as
+`device_alarm` or `device_status`, and into the events. An alarm about the water (a leak, a burst, reverse flow) is an
+alarm among the events, but leaves the readings as good as they are: the register counts what leaks. Only fields that
+somebody mapped make a meter known: its neighbours' telegrams are refused as empty, and nothing of them is noted.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ from ingest.decoders.senders import proper_name, require_same
 from ingest.decoders.times import read_time
 from twin.errors import ConfigError
 from twin.events import EventKind, event
-from twin.readings import Reason
 
-STATUS_FIELDS = ("status", "current_status", "current_alarms")
+STATUS_FIELDS = ("status", "current_status", "current_alarms", "error_flags")
 
 _UNIT_OF_SUFFIX = {
     "m3": "m3", "l": "L", "m3h": "m3/h", "lh": "L/h",
@@ -33,7 +33,6 @@ _UNIT_OF_SUFFIX = {
     "kwh": "kWh", "kw": "kW", "w": "W",
 }  # fmt: skip
 _LEVEL = "id"
-_EVENT_OF = {Reason.DEVICE_ALARM: EventKind.DEVICE_ALARM, Reason.DEVICE_STATUS: EventKind.DEVICE_STATUS}
 
 
 class WmbusmetersDecoder:
@@ -62,7 +61,8 @@ class WmbusmetersDecoder:
         if not decoded.readings and not decoded.refused:
             _explain_emptiness(telegram)
         if status is not None:
-            decoded.events.append(event(_EVENT_OF[status.reason], meter, received_at, status.text))
+            kind = EventKind.DEVICE_ALARM if status.is_alarm else EventKind.DEVICE_STATUS
+            decoded.events.append(event(kind, meter, received_at, status.text))
         return decoded
 
 

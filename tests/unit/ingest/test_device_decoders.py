@@ -171,13 +171,11 @@ def wmbus(name: str = "m1/total_m3", **fields: object) -> Decoded:
         ({"status": "METER_BLOCKED UNDERFLOW"}, "device_alarm", "METER_BLOCKED UNDERFLOW"),
         ({"current_alarms": "meter_blocked,underflow"}, "device_alarm", "meter_blocked underflow"),
         ({"current_status": "DRY", "status": "DRY"}, "device_alarm", "DRY"),
-        ({"status": "LEAKING"}, "device_alarm", "LEAKING"),
-        ({"status": "BURST"}, "device_alarm", "BURST"),
-        ({"status": "REVERSED"}, "device_alarm", "REVERSED"),
-        ({"current_alarms": "back_flow"}, "device_alarm", "back_flow"),
         ({"current_alarms": "leakage_previously"}, "device_status", "leakage_previously"),
         ({"status": "TEMPORARY_ERROR PERMANENT_ERROR"}, "device_alarm", "TEMPORARY_ERROR PERMANENT_ERROR"),
         ({"status": "NEW_WORD"}, "device_status", "NEW_WORD"),
+        ({"status": "OK", "error_flags": "SOMETHING"}, "device_status", "SOMETHING"),
+        ({"status": "LEAKING METER_BLOCKED"}, "device_alarm", "LEAKING METER_BLOCKED"),
     ],
 )
 def test_what_a_meter_says_of_itself_goes_with_its_reading(
@@ -186,6 +184,13 @@ def test_what_a_meter_says_of_itself_goes_with_its_reading(
     decoded = wmbus(**fields)
     assert [raw.reasons for raw in decoded.readings] == [() if reason is None else (reason,)]
     assert told(decoded) == ([] if reason is None else [(EventKind(reason), "m1", words)])
+
+
+@pytest.mark.parametrize("words", ["LEAKING", "BURST", "REVERSED", "back_flow", "LEAKING TEMPORARY_ERROR"])
+def test_an_alarm_about_the_water_is_told_and_the_register_still_believed(words: str) -> None:
+    decoded = wmbus(current_alarms=words)
+    assert [raw.reasons for raw in decoded.readings] == [("device_status",)]
+    assert told(decoded) == [(EventKind.DEVICE_ALARM, "m1", words)]
 
 
 @pytest.mark.parametrize(
