@@ -11,7 +11,7 @@ import pytest
 from ingest.quality import QualityGate, judge_in_order
 from ingest.quality.unit_ratio import RATIOS
 from twin.events import EventKind
-from twin.readings import Kind, Quality, Reading, Reason, Sensor, reading_from_raw
+from twin.readings import Kind, Quality, Reading, Sensor, reading_from_raw
 from twin.units import Quantity, unit_named
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -152,61 +152,6 @@ def test_what_the_sender_says_of_a_reading(
     (streamed,) = QualityGate({"S": sensor}).judge([old])
     (judged,) = judge_in_order(sensor, [streamed])
     assert (streamed.quality, streamed.reasons) == (judged.quality, judged.reasons) == (quality, reasons)
-
-
-#   usual path 5 s;  behind: every message seems to take 5 s + 10 min;  queue: 40, 35, 30 ... min
-@pytest.mark.parametrize(
-    ("delays_s", "is_skewed"),
-    [
-        pytest.param([605, 603, 606, 604, 605], True, id="all messages take ten minutes longer at once"),
-        pytest.param([2400, 2100, 1800, 1500, 1200], False, id="a queue that empties"),
-        pytest.param([605, 5, 604, 6, 605], False, id="some are quick"),
-        pytest.param([65, 64, 66, 65, 64], False, id="a minute is within the tolerance"),
-        pytest.param([-600, -599, -601, -600, -600, -600, -600, -600, -600], True, id="ahead"),
-    ],
-)
-def test_a_clock_is_off_when_the_quickest_message_is(delays_s: list[int], is_skewed: bool) -> None:
-    sensor = a_sensor(Quantity.FLOW)
-    gate = QualityGate({"S": sensor})
-    events, last = [], None
-    for n, delay in enumerate([5, 4, 6, 5, 5, 5, *delays_s]):
-        at = T0 + n * HOUR
-        (last,) = gate.judge([a_reading(sensor, at - timedelta(seconds=delay), 1.0, available_at=at)], ["g"])
-        events += gate.take_notes().events
-    assert last is not None
-    assert (Reason.CLOCK_SKEW in last.reasons) is is_skewed
-    assert [(e.kind, e.subject) for e in events] == ([(EventKind.CLOCK_SKEW, "g")] * len(events))
-    assert bool(events) is is_skewed
-
-
-@pytest.mark.parametrize("at_once", [1, 20])
-@pytest.mark.parametrize("every_s", [1, 10])
-def test_a_queue_that_empties_is_no_wrong_clock(every_s: int, at_once: int) -> None:
-    """We were away for an hour; the broker hands over what it kept, `at_once` of the gateway's messages at a time."""
-    sensor = a_sensor(Quantity.FLOW)
-    gate = QualityGate({"S": sensor})
-    for n in range(8):
-        at = T0 + n * HOUR
-        gate.judge([a_reading(sensor, at, 1.0, available_at=at + timedelta(seconds=1))], ["g"])
-    sent = [T0 + 8 * HOUR + n * timedelta(seconds=every_s) for n in range(3600 // every_s)]
-    handed_over = [T0 + 9 * HOUR + timedelta(milliseconds=n // at_once) for n in range(len(sent))]
-    backlog = [a_reading(sensor, at, 1.0, available_at=came) for at, came in zip(sent, handed_over, strict=True)]
-    for first in range(0, len(backlog), 50):
-        part = backlog[first : first + 50]
-        assert not any(Reason.CLOCK_SKEW in reading.reasons for reading in gate.judge(part, ["g"] * len(part)))
-    assert not gate.take_notes().events
-
-
-def test_a_clock_that_lags_is_found_out_however_often_its_gateway_speaks() -> None:
-    sensor = a_sensor(Quantity.FLOW)
-    gate = QualityGate({"S": sensor})
-    for n in range(8):
-        at = T0 + n * HOUR
-        gate.judge([a_reading(sensor, at, 1.0, available_at=at + timedelta(seconds=1))], ["g"])
-    for n in range(180):
-        at = T0 + 8 * HOUR + timedelta(seconds=n)
-        (last,) = gate.judge([a_reading(sensor, at - timedelta(minutes=10), 1.0, available_at=at)], ["g"])
-    assert Reason.CLOCK_SKEW in last.reasons
 
 
 # --------------------------------------------------------------------------------------------------- counters
