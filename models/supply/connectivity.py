@@ -6,6 +6,9 @@ closed. Sources are reservoirs, tanks that are not empty, and junctions where wa
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +17,9 @@ from models.supply.facts import Floats, Integers, ModelFacts
 from models.supply.results import Results
 
 Booleans = NDArray[np.bool_]
+
+_MODELS = 8
+_ANSWERS = 500
 
 EMPTY_WITHIN_M = 0.005
 """A tank this close to its lowest level is empty."""
@@ -43,7 +49,7 @@ def one_way(facts: ModelFacts) -> Booleans:
 
 
 class SourceGraph:
-    """Answers which nodes have a source, given what is open and how full the tanks are."""
+    """Answers which nodes have a source, given what is open and how full the tanks are; remembers its last answers."""
 
     def __init__(self, facts: ModelFacts) -> None:
         self._start, self._end = facts.link_start, facts.link_end
@@ -54,20 +60,36 @@ class SourceGraph:
         self._empty_below_m = facts.elevation_m + EMPTY_WITHIN_M
         for tank_id, tank in facts.tanks.items():
             self._empty_below_m[facts.node_ids.index(tank_id)] += tank.min_level_m
-        self._known: dict[bytes, Booleans] = {}
+        self._known: OrderedDict[bytes, Booleans] = OrderedDict()
 
-    def with_source(self, is_open: Booleans, head_m: Floats, is_inflow: Booleans) -> Booleans:
-        """Return which nodes have a source."""
-        sources = self._reservoirs | (self._tanks & (head_m > self._empty_below_m)) | is_inflow
+    def sources(self, head_m: Floats, is_inflow: Booleans) -> Booleans:
+        """Return which nodes give water."""
+        found: Booleans = self._reservoirs | (self._tanks & (head_m > self._empty_below_m)) | is_inflow
+        return found
+
+    def reached_from(self, sources: Booleans, is_open: Booleans) -> Booleans:
+        """Return which nodes water gets to from `sources` through what is open."""
         key = is_open.tobytes() + sources.tobytes()
         if key not in self._known:
             backward = is_open & ~self._forward_only
             self._known[key] = reached(self._start, self._end, is_open, backward, sources)
+            if len(self._known) > _ANSWERS:
+                self._known.popitem(last=False)
         return self._known[key]
+
+    def with_source(self, is_open: Booleans, head_m: Floats, is_inflow: Booleans) -> Booleans:
+        """Return which nodes have a source."""
+        return self.reached_from(self.sources(head_m, is_inflow), is_open)
+
+
+@lru_cache(maxsize=_MODELS)
+def source_graph(facts: ModelFacts) -> SourceGraph:
+    """Return the one graph of a model, with the answers it remembers."""
+    return SourceGraph(facts)
 
 
 def hours_with_source(results: Results, facts: ModelFacts) -> Booleans:
     """Return for each whole hour which nodes have a source (hours, nodes)."""
-    graph = SourceGraph(facts)
+    graph = source_graph(facts)
     rows = [(results.is_open[row], results.head_m[row], results.is_inflow[row]) for row in results.hours]
     return np.array([graph.with_source(*row) for row in rows])

@@ -10,82 +10,113 @@ less than a second. Such a tank is set to its lowest level, from which EPANET dr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from models.supply.connectivity import Booleans, SourceGraph
-from models.supply.epanet import LinkValue, NodeValue, Option, Project, TimeValue
-from models.supply.facts import Floats, ModelFacts
+from models.supply.epanet import NodeValue, Option, Project, TimeValue
+from models.supply.facts import Floats, Integers, ModelFacts, TankFacts
 
-_PASSES = 8
 _ROUNDING_S = 2.0
+_A_LITTLE_M = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class _Tanks:
+    """Where each tank stands among the nodes, and what it is like just above its lowest level."""
+
+    column: Integers
+    lowest_level_m: Floats
+    lowest_head_m: Floats
+    lowest_area_m2: Floats
+
+    @classmethod
+    def of(cls, facts: ModelFacts) -> _Tanks:
+        columns = {node_id: column for column, node_id in enumerate(facts.node_ids)}
+        tanks = facts.tanks.values()
+        lowest = np.array([tank.min_level_m for tank in tanks])
+        return cls(
+            column=np.array([columns[tank.tank_id] for tank in tanks], dtype=np.int64),
+            lowest_level_m=lowest,
+            lowest_head_m=lowest + np.array([tank.elevation_m for tank in tanks]),
+            lowest_area_m2=np.array([_area_above_m2(tank) for tank in tanks]),
+        )
+
+
+def _area_above_m2(tank: TankFacts) -> float:
+    """Return a tank's area just above its lowest level."""
+    low_m = tank.min_level_m
+    return float(tank.volume_m3(low_m + _A_LITTLE_M) - tank.volume_m3(low_m)) / _A_LITTLE_M
 
 
 class DryZones:
-    """Solves each step of a run again until the consumers left out are exactly those without a source."""
+    """Finds, solution by solution, the consumers without a source, and leaves exactly them out of the equations."""
 
-    def __init__(self, project: Project, facts: ModelFacts) -> None:
+    def __init__(self, project: Project, facts: ModelFacts, graph: SourceGraph) -> None:
         self._project = project
-        self._graph = SourceGraph(facts)
+        self._graph = graph
         self._length_m = project.units.length_m
         self._consumers = np.zeros(project.node_count, dtype=np.bool_)
         self._consumers[facts.demands.node[facts.demands.consumes]] = True
         self._left_out = np.zeros(project.node_count, dtype=np.bool_)
-        self._lowest = {
-            facts.node_ids.index(tank_id): (
-                tank.min_level_m / self._length_m,
-                float(tank.volume_m3(tank.min_level_m)) / project.units.volume_m3,
-            )
-            for tank_id, tank in facts.tanks.items()
-        }
-        self._volume_per_flow_second = project.units.flow_m3s / project.units.volume_m3
+        self._seen: tuple[Booleans, Floats] | None = None
+        self._tanks = _Tanks.of(facts)
         self._bases: dict[int, list[tuple[float, int]]] = {}
         self._patterns: dict[int, Floats] = {}
+        self._emptied: dict[int, float] = {}
 
-    def settle(self) -> None:
-        """Solve the present step again as often as the left out and the cut off differ."""
-        if self._empty_what_is_left():
+    def settle(self, status: Floats, head: Floats, demand: Floats, full: Floats) -> bool:
+        """Return whether the present solution, given by its values, had to be changed and was solved again."""
+        if self._empty_what_is_left(head, demand):
             self._project.solve_again()
-        for _ in range(_PASSES):
-            cut_off = self._cut_off()
-            if np.array_equal(cut_off, self._left_out):
-                return
-            for node in np.flatnonzero(cut_off & ~self._left_out):
-                self._leave_out(int(node))
-            for node in np.flatnonzero(self._left_out & ~cut_off):
-                self._take_in(int(node))
-            self._left_out = cut_off
-            self._project.solve_again()
+            return True
+        cut_off = self._cut_off(status, head, full)
+        if np.array_equal(cut_off, self._left_out):
+            return False
+        for node in np.flatnonzero(cut_off & ~self._left_out):
+            self._leave_out(int(node))
+        for node in np.flatnonzero(self._left_out & ~cut_off):
+            self._take_in(int(node))
+        self._left_out = cut_off
+        self._project.solve_again()
+        return True
 
-    def wanted(self, now_s: int, full: Floats) -> Floats:
-        """Return what consumers want, those left out included, in the engine's units."""
-        if not self._left_out.any():
-            return full
-        step_s = self._project.time(TimeValue.PATTERN_STEP)
-        period = (now_s + self._project.time(TimeValue.PATTERN_START)) // step_s
+    def add_wanted(self, now_s: int, full: Floats) -> None:
+        """Write into `full`, as EPANET has it at `now_s`, what the consumers left out want."""
+        if not self._bases:
+            return
+        period = (now_s + self._project.time(TimeValue.PATTERN_START)) // self._project.time(TimeValue.PATTERN_STEP)
         multiplier = self._project.option(Option.DEMAND_MULTIPLIER)
-        wanted = full.copy()
-        for node in np.flatnonzero(self._left_out):
-            wanted[node] = multiplier * sum(
-                base * self._pattern_value(pattern, period) for base, pattern in self._bases[int(node)]
-            )
-        return wanted
+        for node, categories in self._bases.items():
+            full[node] = multiplier * sum(base * self._pattern_value(pattern, period) for base, pattern in categories)
 
-    def _empty_what_is_left(self) -> bool:
+    def undo(self) -> None:
+        """Put back into the project what was changed for the run."""
+        for node in list(self._bases):
+            self._take_in(node)
+        for node, level in self._emptied.items():
+            self._project.set_node(node + 1, NodeValue.INITIAL_LEVEL, level)
+
+    def _empty_what_is_left(self, head: Floats, demand: Floats) -> bool:
         """Set tanks that will be empty within the engine's rounding of time to empty; return whether there were."""
-        volume, inflow = (self._project.node_values(what) for what in (NodeValue.TANK_VOLUME, NodeValue.DEMAND))
-        found = False
-        for node, (lowest_level, lowest_volume) in self._lowest.items():
-            drawn = -inflow[node] * self._volume_per_flow_second * _ROUNDING_S
-            if drawn > 0 and volume[node] - lowest_volume < drawn:
-                self._project.set_node(node + 1, NodeValue.INITIAL_LEVEL, lowest_level)
-                found = True
-        return found
+        tanks = self._tanks
+        left_m3 = (head[tanks.column] * self._length_m - tanks.lowest_head_m) * tanks.lowest_area_m2
+        drawn_m3 = -demand[tanks.column] * self._project.units.flow_m3s * _ROUNDING_S
+        emptied = np.flatnonzero((drawn_m3 > 0) & (left_m3 < drawn_m3))
+        for number in emptied:
+            column = int(tanks.column[number])
+            self._emptied.setdefault(column, self._project.node_value(column + 1, NodeValue.INITIAL_LEVEL))
+            level = tanks.lowest_level_m[number] / self._length_m
+            self._project.set_node(column + 1, NodeValue.INITIAL_LEVEL, level)
+        return len(emptied) > 0
 
-    def _cut_off(self) -> Booleans:
-        is_open = self._project.link_values(LinkValue.STATUS) > 0
-        head_m = self._project.node_values(NodeValue.HEAD) * self._length_m
-        is_inflow = self._project.node_values(NodeValue.FULL_DEMAND) < 0
-        cut_off: Booleans = ~self._graph.with_source(is_open, head_m, is_inflow) & self._consumers
+    def _cut_off(self, status: Floats, head: Floats, full: Floats) -> Booleans:
+        sources = self._graph.sources(head * self._length_m, full < 0)
+        if self._seen is not None and all(map(np.array_equal, self._seen, (sources, status))):
+            return self._left_out
+        self._seen = sources, status.copy()
+        cut_off: Booleans = ~self._graph.reached_from(sources, status > 0) & self._consumers
         return cut_off
 
     def _leave_out(self, node: int) -> None:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from ctypes import byref, c_char_p, c_double, c_int, c_long
+from ctypes import byref, c_char_p, c_double, c_int, c_long, c_void_p
 from enum import IntEnum
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
@@ -35,6 +35,7 @@ _LAST_WARNING = 6
 _OPEN_ERRORS = 200  # EN_open: the input file has errors, the report names them
 _TEXT_BYTES = 256
 _INITIALIZE_FLOWS_SAVE_NOTHING = 10
+_PRESSURE_DRIVEN = 1
 
 
 class Count(IntEnum):
@@ -74,6 +75,7 @@ class NodeValue(IntEnum):
     """EN_NodeProperty, as far as used here. INITIAL_LEVEL sets a tank's level at the start of a run."""
 
     ELEVATION = 0
+    EMITTER = 3
     INITIAL_LEVEL = 8
     DEMAND = 9
     HEAD = 10
@@ -97,6 +99,8 @@ class LinkValue(IntEnum):
     INITIAL_SETTING = 5
     FLOW = 8
     STATUS = 11
+    SPEED_PATTERN = 15
+    LEAK_AREA = 26
 
 
 class TimeValue(IntEnum):
@@ -274,6 +278,14 @@ class Project:
         """Return a value of all links at once."""
         return self._bulk("EN_getlinkvalues", what, self.link_count)
 
+    def read_node_values(self, what: NodeValue, into: Values) -> None:
+        """Write a value of all nodes into an array of their number, which lies in one piece."""
+        self._call("EN_getnodevalues", c_int(what), c_void_p(into.ctypes.data))
+
+    def read_link_values(self, what: LinkValue, into: Values) -> None:
+        """Write a value of all links into an array of their number, which lies in one piece."""
+        self._call("EN_getlinkvalues", c_int(what), c_void_p(into.ctypes.data))
+
     def node_value(self, node: int, what: NodeValue) -> float:
         """Return one value of one node."""
         return self._number("EN_getnodevalue", c_int(node), c_int(what))
@@ -351,7 +363,13 @@ class Project:
     def set_pressure_driven(self, required_pressure_m: float, exponent: float = 0.5) -> None:
         """Let demand depend on pressure: none at 0, all from `required_pressure_m` on."""
         required = self.units.engine_pressure(required_pressure_m)
-        self._call("EN_setdemandmodel", c_int(1), c_double(0.0), c_double(required), c_double(exponent))
+        self._call("EN_setdemandmodel", c_int(_PRESSURE_DRIVEN), c_double(0.0), c_double(required), c_double(exponent))
+
+    def is_pressure_driven(self) -> bool:
+        """Whether demand depends on pressure."""
+        kind, numbers = c_int(), (c_double(), c_double(), c_double())
+        self._call("EN_getdemandmodel", byref(kind), *map(byref, numbers))
+        return kind.value == _PRESSURE_DRIVEN
 
     def add_pattern(self, name: str, values: Sequence[float] | Values) -> int:
         """Add a time pattern and return its index."""
@@ -387,7 +405,7 @@ class Project:
             self._call("EN_setlinktype", byref(index), c_int(LinkType.PIPE), c_int(0))
         if self._integer("EN_getlinktype", index) == LinkType.PUMP:
             with contextlib.suppress(ModelError):
-                self._call("EN_setlinkvalue", index, c_int(15), c_double(0))  # no speed pattern
+                self.set_link(index.value, LinkValue.SPEED_PATTERN, 0)
         self.set_link(index.value, LinkValue.INITIAL_STATUS, 0)
 
     # ---------------------------------------------------------------------------------------------------- run
@@ -458,7 +476,7 @@ class Project:
 
     def _bulk(self, name: str, what: int, length: int) -> Values:
         values = np.empty(length, dtype=np.float64)
-        self._call(name, c_int(what), values.ctypes.data_as(ctypes.POINTER(c_double)))
+        self._call(name, c_int(what), c_void_p(values.ctypes.data))
         return values
 
 

@@ -109,9 +109,11 @@ class Demands:
         return self.base_m3s > 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ModelFacts:
-    """A supply model in SI, in the engine's order of nodes and links."""
+    """A supply model in SI, in the engine's order of nodes and links. Equal to itself alone: what is derived from it
+    can be kept by it.
+    """
 
     engine: str
     node_ids: tuple[str, ...]

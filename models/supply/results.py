@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.supply.facts import Floats
+from twin.errors import ModelError
 
 HOUR_S = 3600
 
@@ -38,3 +39,16 @@ class Results:
         steps_s = np.diff(self.times_s)
         volumes: Floats = (rates_m3s[:-1] * steps_s[:, None]).sum(axis=0)
         return volumes
+
+
+def rows_of_whole_hours(times_s: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the row of each whole hour.
+
+    Raises:
+        ModelError: If one has no solution.
+    """
+    wanted = np.arange(0, times_s[-1] + 1, HOUR_S)
+    rows = np.searchsorted(times_s, wanted, side="right") - 1  # the last solution of a moment that has several
+    if not np.array_equal(times_s[rows], wanted):
+        raise ModelError("the run has no solution on every whole hour; its report step is not one hour")
+    return rows

@@ -6,14 +6,14 @@ EPANET may run "without error" and give pressures of -1e36 m, end early, or go o
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import closing
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.supply.connectivity import SourceGraph
-from models.supply.dry_zones import DryZones
-from models.supply.epanet import LinkValue, NodeType, NodeValue, Project, TimeValue, warning_text
-from models.supply.facts import Floats, ModelFacts
+from models.supply.connectivity import source_graph
+from models.supply.epanet import NodeType, NodeValue, Project, TimeValue, warning_text
+from models.supply.facts import ModelFacts
+from models.supply.recording import Recording
 from models.supply.results import HOUR_S, Results
 from twin.errors import ModelError
 
@@ -29,29 +29,14 @@ def run(project: Project, facts: ModelFacts, *, wall_limit_s: float) -> Results:
     Raises:
         ModelError: If the run fails, ends early, does not converge, yields impossible heads or loses water.
     """
-    units, zones = project.units, DryZones(project, facts)
-    times, rows, unbalanced = [], [], 0.0
-    for now_s in project.steps(wall_limit_s=wall_limit_s):
-        zones.settle()
-        if project.warning == _UNBALANCED:
-            unbalanced = max(unbalanced, project.relative_error)
-        times.append(now_s)
-        rows.append(_row(project, zones, now_s))
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
-    head, demand, full, delivered, volume, flow, status = columns
-    times_s = np.array(times, dtype=np.int64)
-    results = Results(
-        times_s=times_s,
-        head_m=head * units.length_m,
-        demand_m3s=demand * units.flow_m3s,
-        full_m3s=np.maximum(full, 0) * units.flow_m3s,
-        delivered_m3s=np.where(full > 0, np.maximum(delivered, 0), 0) * units.flow_m3s,
-        is_inflow=full < 0,
-        flow_m3s=flow * units.flow_m3s,
-        is_open=status > 0,
-        tank_volume_m3=volume * units.volume_m3,
-        hours=_rows_of_whole_hours(times_s),
-        warnings=tuple(f"{warning_text(code)} ({n} steps)" for code, n in sorted(project.warnings.items())),
+    unbalanced = 0.0
+    with closing(Recording(project, facts)) as recording:
+        for now_s in project.steps(wall_limit_s=wall_limit_s):
+            recording.note(now_s)
+            if project.warning == _UNBALANCED:
+                unbalanced = max(unbalanced, project.relative_error)
+    results = recording.results(
+        tuple(f"{warning_text(code)} ({n} steps)" for code, n in sorted(project.warnings.items()))
     )
     _check_values(results, facts)
     _check_convergence(unbalanced)
@@ -59,30 +44,10 @@ def run(project: Project, facts: ModelFacts, *, wall_limit_s: float) -> Results:
     return results
 
 
-def _row(project: Project, zones: DryZones, now_s: int) -> tuple[Floats, ...]:
-    return (
-        project.node_values(NodeValue.HEAD),
-        project.node_values(NodeValue.DEMAND),
-        zones.wanted(now_s, project.node_values(NodeValue.FULL_DEMAND)),
-        project.node_values(NodeValue.DELIVERED_DEMAND),
-        project.node_values(NodeValue.TANK_VOLUME),
-        project.link_values(LinkValue.FLOW),
-        project.link_values(LinkValue.STATUS),
-    )
-
-
-def _rows_of_whole_hours(times_s: NDArray[np.int64]) -> NDArray[np.int64]:
-    wanted = np.arange(0, times_s[-1] + 1, HOUR_S)
-    rows = np.searchsorted(times_s, wanted, side="right") - 1  # the last solution of a moment that has several
-    if not np.array_equal(times_s[rows], wanted):
-        raise ModelError("the run has no solution on every whole hour; its report step is not one hour")
-    return rows
-
-
 def _check_values(results: Results, facts: ModelFacts) -> None:
     """Refuse heads that no network has. Nodes without a source are left out: there EPANET's heads mean nothing."""
     absurd = ~(np.abs(results.head_m) < _GREATEST_HEAD_M)
-    graph = SourceGraph(facts)
+    graph = source_graph(facts)
     for row in np.flatnonzero(absurd.any(axis=1)):
         sourced = absurd[row] & graph.with_source(results.is_open[row], results.head_m[row], results.is_inflow[row])
         if sourced.any():
