@@ -51,12 +51,23 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 
 
 class UndecodableError(InputError):
-    """Something that cannot be read; `reason` is the dead letter's slug, `commands` go back to the sender."""
+    """Something that cannot be read; `reason` is the dead letter's slug, `commands` go back to the sender.
 
-    def __init__(self, detail: str, reason: Refusal = Refusal.UNDECODABLE, *, commands: Sequence[Command] = ()) -> None:
+    `is_own_format` says that the message is without doubt of the decoder's format, and yet holds nothing to read.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        reason: Refusal = Refusal.UNDECODABLE,
+        *,
+        commands: Sequence[Command] = (),
+        is_own_format: bool = False,
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.commands = tuple(commands)
+        self.is_own_format = is_own_format
 
 
 class RawReading(msgspec.Struct, frozen=True, gc=False):

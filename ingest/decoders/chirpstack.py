@@ -69,7 +69,8 @@ class ChirpStackDecoder:
         values = message.get("object")
         if values is None:
             raise UndecodableError(
-                "the uplink has no `object`: add a codec to the device profile in ChirpStack, h2twin reads no raw bytes"
+                "the uplink has no `object`: add a codec to the device profile in ChirpStack, h2twin reads no raw bytes",
+                is_own_format=True,
             )
         if not isinstance(values, dict):
             raise UndecodableError(f"`object` must be a JSON object, not {strict_json.brief(values)}")

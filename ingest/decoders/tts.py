@@ -59,11 +59,12 @@ class TtsDecoder:
         if not isinstance(uplink, dict):
             raise UndecodableError("the message has no uplink_message")
         if message.get("simulated") or uplink.get("simulated"):
-            raise UndecodableError("the uplink is simulated: nobody measured it")
+            raise UndecodableError("the uplink is simulated: nobody measured it", is_own_format=True)
         values = uplink.get("decoded_payload")
         if not isinstance(values, dict):
             raise UndecodableError(
-                "the uplink has no decoded_payload: add a payload formatter in The Things Stack; raw bytes are not read"
+                "the uplink has no decoded_payload: add a payload formatter in The Things Stack; raw bytes are not read",
+                is_own_format=True,
             )
         warnings = uplink.get("decoded_payload_warnings")
         decoded = Decoded(device, many=True)

@@ -10,8 +10,7 @@ from ingest.message import Message
 from ingest.sniff import json_guess
 from ingest.sniff.proposal import Proposal, Unread
 from ingest.sniff.templates import common_filter, group, with_device
-from ingest.sniff.trying import Trial, accepted, attempt, proposed, try_all
-from ingest.topics import TopicTemplate
+from ingest.sniff.trying import Trial, accepted, attempt, is_known_and_empty, proposed, try_all
 
 JSON_DECODER = "json_path"
 """The decoder that is told by options what to read."""
@@ -49,7 +48,7 @@ def _whole_branch(messages: Sequence[Message]) -> Proposal | Unread | None:
     best = next(iter(trials), None)
     if best is not None and accepted(best, messages):
         return proposed(best, messages)
-    if best is not None and best.recognised == len(messages):  # its own format, and yet no value
+    if best is not None and best.recognised == len(messages):
         return Unread(
             best.topic, len({message.topic for message in messages}), len(messages), _why(trials, is_json=False)
         )
@@ -75,7 +74,7 @@ def _by_template(messages: Sequence[Message]) -> dict[str, list[Message]]:
         groups[template_of[message.topic]].append(message)
     final: dict[str, list[Message]] = defaultdict(list)
     for template, those in groups.items():
-        read = json_guess.guess(those, level=_sender_level(template))
+        read = json_guess.guess(those, template=template)
         final[with_device(template) if read is not None and read.needs_level else template] += those
     return final
 
@@ -85,18 +84,15 @@ def _one_group(template: str, messages: Sequence[Message]) -> Proposal | Unread:
     best = trials[0] if trials else None
     if best is not None and accepted(best, messages):
         return proposed(best, messages)
-    read = json_guess.guess(messages, level=_sender_level(template))
+    if best is not None and is_known_and_empty(best, messages):
+        return Unread(template, len({m.topic for m in messages}), len(messages), _why(trials, is_json=False))
+    read = json_guess.guess(messages, template=template)
     if read is not None:
         trial = attempt(JSON_DECODER, template, read.options, messages)
         if trial is not None and accepted(trial, messages):
             return proposed(trial, messages, options=read.options, doubts=read.doubts)
     why = _why(trials, is_json=json_guess.is_json(messages))
     return Unread(template, len({message.topic for message in messages}), len(messages), why)
-
-
-def _sender_level(template: str) -> str:
-    names = TopicTemplate.parse(template).names
-    return names[-1] if names else ""
 
 
 def _why(trials: Sequence[Trial], *, is_json: bool) -> str:

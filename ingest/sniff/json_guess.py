@@ -13,6 +13,7 @@ from ingest.decoders.strict_json import load
 from ingest.decoders.times import TimeFormat, read_time
 from ingest.message import Message
 from ingest.sniff.words import unit_in_name
+from ingest.topics import TopicTemplate
 
 MOST_FIELDS = 200
 _TIME_KEYS = (
@@ -35,25 +36,31 @@ class JsonGuess:
     """Whether the sender must be named by the topic, because nothing in the payload does."""
 
 
-def guess(messages: Sequence[Message], *, level: str) -> JsonGuess | None:
+def guess(messages: Sequence[Message], *, template: str) -> JsonGuess | None:
     """Return options that read these messages, or None if they are no JSON objects with numbers.
 
-    `level` is the topic's name for the sender ("" if the topic names none).
+    The last named level of the topic's template, if it has one, is the sender.
     """
-    documents = [document for message in messages if isinstance(document := _loaded(message), dict)]
+    read = [(message, document) for message in messages if isinstance(document := _loaded(message), dict)]
+    documents = [document for _, document in read]
     if 2 * len(documents) < len(messages) or not documents:
         return None
+    topics = TopicTemplate.parse(template)
+    level = topics.names[-1] if topics.names else ""
     items = _items_of(documents)
     rows = documents if items is None else [item for document in documents for item in _list_at(document, items)]
     places = Counter(text for row in rows for text, _ in leaves_of(row))
     time, time_format, doubts = _time(rows, places)
     who = None if level else _named(rows, places, _ID_KEYS, str | int)
     seq = _named(rows, places, _SEQ_KEYS, int)
-    taken = {time, who, seq}
+    claimed = _claimed([((topics.match(message.topic) or {}).get(level, ""), document) for message, document in read])
+    taken = {time, who, seq, claimed}
     fields = [text for text in places if text not in taken and not _is_time(text) and _is_number(rows, text)]
     if not fields:
         return None
     options: dict[str, object] = {"id": who or f"{{{level or 'device'}}}"}
+    if claimed is not None:
+        options["claimed_id"] = claimed
     if items is not None:
         options["items"] = items
     if time is not None:
@@ -135,6 +142,19 @@ def _named(rows: Sequence[object], places: Iterable[str], keys: Sequence[str], k
         if all(isinstance(value, kind) and not isinstance(value, bool) for value in values):  # type: ignore[arg-type]
             return text
     return None
+
+
+def _claimed(senders: Sequence[tuple[str, Mapping[str, object]]]) -> str | None:
+    """Return the place at which every message names the sender that its topic names."""
+    places = {text for _, document in senders for text, _ in leaves_of(document) if _last(text) in _ID_KEYS}
+    for text in sorted(places, key=lambda text: (_ID_KEYS.index(_last(text)), text)):
+        if all(level and _is_text(Path(text).of(document), level) for level, document in senders):
+            return text
+    return None
+
+
+def _is_text(value: object, text: str) -> bool:
+    return isinstance(value, str) and value.casefold() == text.casefold()
 
 
 def _is_number(rows: Sequence[object], text: str) -> bool:

@@ -40,12 +40,12 @@ def group(topics: Iterable[str]) -> dict[str, list[str]]:
 
 def common_filter(topics: Sequence[str]) -> str:
     """Return a topic filter over all topics, down to where they differ or a device's id stands."""
-    if len(set(topics)) == 1 and _is_literal(topics[0]) and not any(map(looks_like_id, topics[0].split("/")[1:])):
+    if len(set(topics)) == 1 and is_literal(topics[0]) and not any(map(looks_like_id, topics[0].split("/")[1:])):
         return topics[0]
     split = [topic.split("/") for topic in topics]
     shared: list[str] = []
     for levels in zip(*split, strict=False):
-        if len(set(levels)) > 1 or not _is_literal(levels[0]) or (shared and looks_like_id(levels[0])):
+        if len(set(levels)) > 1 or not is_literal(levels[0]) or (shared and looks_like_id(levels[0])):
             break
         shared.append(levels[0])
     return "/".join([*shared, "#"])
@@ -76,13 +76,14 @@ def _merged(groups: dict[tuple[str, ...], list[str]]) -> dict[tuple[str, ...], l
 def _numbered(shape: Sequence[str]) -> str:
     """Return the levels as a template: the last name is `{device}`, those before it are `{group}`, `{group2}` …."""
     named = [position for position, level in enumerate(shape) if level == _DEVICE]
-    levels = [level if level == _DEVICE or _is_literal(level) else "+" for level in shape]
+    levels = [level if level == _DEVICE or is_literal(level) else "+" for level in shape]
     for number, position in enumerate(named[:-1], start=1):
         levels[position] = "{group}" if number == 1 else f"{{group{number}}}"
     return "/".join(levels)
 
 
-def _is_literal(text: str) -> bool:
+def is_literal(text: str) -> bool:
+    """Whether a topic template may hold the text as it is, and mean nothing but it."""
     try:
         return TopicTemplate.parse(text).names == () and not any(sign in text for sign in "+#")
     except ConfigError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ingest.decoders.base import AllNames, Decoder, SourceOptions, UndecodableError
 from ingest.decoders.catalog import decoder_named, decoder_names
 from ingest.message import Message
+from ingest.sniff.identity import doubts_of, tied_to_topic
 from ingest.sniff.proposal import Proposal, Seen
 from ingest.topics import TopicTemplate
 from twin.errors import ConfigError
@@ -56,10 +57,17 @@ def accepted(trial: Trial, messages: Sequence[Message]) -> bool:
     return bool(trial.seen) and trial.recognised >= ENOUGH * len(messages)
 
 
+def is_known_and_empty(trial: Trial, messages: Sequence[Message]) -> bool:
+    """Whether the messages are of the decoder's format and yet hold no values: nobody else must guess any."""
+    return not trial.seen and trial.recognised >= ENOUGH * len(messages)
+
+
 def proposed(trial: Trial, messages: Sequence[Message], **more: object) -> Proposal:
     """Return the source that a trial stands for."""
     topics = len({message.topic for message in messages})
-    return Proposal(trial.topic, trial.decoder, trial.seen, topics, len(messages), trial.readable, **more)  # type: ignore[arg-type]
+    tied = tied_to_topic(trial.decoder, trial.topic, messages)
+    more.setdefault("doubts", doubts_of(trial.decoder, tied))
+    return Proposal(tied, trial.decoder, trial.seen, topics, len(messages), trial.readable, **more)  # type: ignore[arg-type]
 
 
 def _made(name: str, topic: str, options: Mapping[str, object]) -> Decoder | None:
@@ -75,7 +83,7 @@ def _feed(decoder: Decoder, message: Message, trial: Trial) -> None:
     try:
         decoded = decoder.decode(message.topic, message.payload, message.received_at)
     except UndecodableError as error:
-        is_its_own = bool(error.commands)  # it knows the sender well enough to answer
+        is_its_own = error.is_own_format or bool(error.commands)  # it knows the sender well enough to answer
         trial.recognised += is_its_own
         if is_its_own or not trial.complaint:
             trial.complaint = str(error)

@@ -21,6 +21,12 @@ _OF_DEVICE = re.compile(
     re.IGNORECASE,
 )
 
+_OF_THE_PAST = re.compile(
+    r"target|histor|_ago|(^|_)last_|(^|_)prev|(^|_)due_|set_date|reporting_date|_period|"
+    r"^(january|february|march|april|may|june|july|august|september|october|november|december)_",
+    re.IGNORECASE,
+)
+
 
 def unit_in_name(name: str) -> str | None:
     """Return the unit that a name ends with (`flow_m3h`, `pressure.bar`), or None."""
@@ -35,6 +41,11 @@ def unit_in_name(name: str) -> str | None:
 def is_about_device(name: str) -> bool:
     """Whether a value tells of the device (radio, battery, software) and not of the water."""
     return _OF_DEVICE.search(name) is not None
+
+
+def is_of_the_past(field: str) -> bool:
+    """Whether a meter's field holds what was true at an earlier date (the end of a month, say), not now."""
+    return _OF_THE_PAST.search(field) is not None
 
 
 def is_known_unit(unit: str) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from ingest.sniff.identity import WMBUSMETERS
 from ingest.sniff.proposal import Proposal, Seen, Unread
-from ingest.sniff.words import is_about_device, is_known_unit, unit_in_name
+from ingest.sniff.words import is_about_device, is_known_unit, is_of_the_past, unit_in_name
 
 _LONGEST_ID = 120
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9._-]+")
@@ -45,7 +46,7 @@ def _escaped(sign: str) -> str:
 
 def _source(proposal: Proposal, ids: set[str]) -> str:
     seen = [one for one in proposal.seen.values() if is_writable(one.name)]
-    wanted = [one for one in seen if not is_about_device(one.name)]
+    unwanted = {one.name: why for one in seen if (why := _why_unwanted(one.name, proposal.decoder))}
     lines = [
         f"# {proposal.topics} topics, {proposal.readable} of {proposal.messages} messages can be read",
         *(f"# Decide: {doubt}" for doubt in proposal.doubts),
@@ -58,11 +59,20 @@ def _source(proposal: Proposal, ids: set[str]) -> str:
     lines += ["", "[source.sensors]"]
     for one in seen:
         line = f"{quoted(one.name)} = {quoted(_sensor_id(one.name, ids))}  # {_words_on(one, proposal)}"
-        lines.append(line if one in wanted else f"# {line}; tells of the device, not of the water")
-    if not wanted:  # a source without sensors would be refused
+        lines.append(f"# {line}; {unwanted[one.name]}" if one.name in unwanted else line)
+    if len(unwanted) == len(seen):  # a source without sensors would be refused
         lines = [line if line.startswith("#") or not line else f"# {line}" for line in lines]
         lines.insert(1, "# Decide: nothing in it looks like a measurement; take the comments away where it is")
     return "\n".join(lines) + "\n"
+
+
+def _why_unwanted(name: str, decoder: str) -> str:
+    """Return why a value is not proposed, or nothing."""
+    if is_about_device(name):
+        return "tells of the device, not of the water"
+    if decoder == WMBUSMETERS and is_of_the_past(name.partition("/")[2]):
+        return "is of an earlier date than its message"
+    return ""
 
 
 def _words_on(one: Seen, proposal: Proposal) -> str:

@@ -161,6 +161,59 @@ def test_nothing_caught_gives_an_empty_mapping() -> None:
     assert (report.caught, report.read, parse_mappings(report.toml)) == (0, 0, ())
 
 
+def test_an_uplink_of_raw_bytes_is_nobodys_measurement() -> None:
+    """What is in it beside the bytes is radio; a mapping that reads it would look right and be wrong."""
+    radio = [{"gatewayId": "0016c001f153a14c", "uplinkId": 4217106255, "rssi": -36, "snr": 10.5}]
+    chirpstack = {"time": "2026-01-01T00:00:00Z", "deviceInfo": {"devEui": "70b3d5e75e00a1c2"}, "data": "qg=="}
+    uplink = {"received_at": "2026-01-01T00:00:00Z", "f_cnt": 7, "frm_payload": "gkHe", "rx_metadata": radio}
+    tts = {"end_device_ids": {"device_id": "weir"}, "uplink_message": uplink}
+    report = report_on(
+        caught(
+            ("application/a/device/70b3d5e75e00a1c2/event/up", json.dumps({**chirpstack, "rxInfo": radio}).encode()),
+            ("v3/a@t/devices/weir/up", json.dumps(tts).encode()),
+        )
+    )
+    assert report.proposals == ()
+    assert [one.why.partition(":")[0] for one in report.unread] == ["chirpstack", "tts"]
+    assert "add a codec" in report.unread[0].why
+    assert "add a payload formatter" in report.unread[1].why
+
+
+def test_a_meter_is_named_by_its_topic_where_the_payload_says_the_same() -> None:
+    def telegram(number: str) -> bytes:
+        fields = {"id": number, "media": "water", "timestamp": "2026-01-01T00:00:00Z", "total_m3": 5.5}
+        return json.dumps(
+            {**fields, "target_m3": 4.5, "consumption_7_months_ago_m3": 1, "January_total_m3": 1}
+        ).encode()
+
+    [proposal] = report_on(caught(*((f"wm/{n}/x{n}/a", telegram(f"4120031{n}")) for n in range(2)))).proposals
+    assert (proposal.topic, len(proposal.doubts)) == ("wm/#", 1)
+    report = report_on(caught(*((f"wm/4120031{n}/x{n}/a", telegram(f"4120031{n}")) for n in range(2))))
+    [proposal] = report.proposals
+    assert (proposal.topic, proposal.doubts) == ("wm/{id}/+/a", ())
+    [source] = parse_mappings(report.toml)
+    assert source.sensors is not None
+    assert source.sensors.keys() == {"41200310/total_m3", "41200311/total_m3"}, "none of an earlier date"
+    with pytest.raises(UndecodableError, match="the payload says '41200310'"):
+        source.decoder.decode("wm/41200311/x/a", telegram("41200310"), NOW)
+
+
+def test_json_that_names_the_sender_of_its_topic_is_held_to_it() -> None:
+    rows = [
+        (f"site/{name}/data", json.dumps({"id": "x", "device": {"name": name}, "level_m": 2.5}).encode())
+        for name in ["tank7", "roof", "weir", "inlet"]
+    ]
+    [proposal] = (report := report_on(caught(*rows))).proposals
+    assert (proposal.options["id"], proposal.options["claimed_id"]) == ("{device}", "device.name")
+    [source] = parse_mappings(report.toml)
+    with pytest.raises(UndecodableError, match="the payload says 'tank7'"):
+        source.decoder.decode("site/roof/data", rows[0][1], NOW)
+
+
+def test_names_that_nothing_ties_to_their_topic_are_for_a_person_to_decide() -> None:
+    assert "# Decide: nothing ties the names to the topic" in report_on(caught(*samples("senml"))).toml
+
+
 # ------------------------------------------------------------------------------------------------------- parts
 
 
