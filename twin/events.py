@@ -28,6 +28,9 @@ class EventKind(StrEnum):
 SECURITY = frozenset({EventKind.RATE_LIMITED, EventKind.FORGED_IDENTITY, EventKind.REPLAYED})
 """Kinds that mean somebody or something sends what it must not."""
 
+TROUBLE = frozenset({EventKind.CLOCK_SKEW, EventKind.UNIT_SUSPECT, EventKind.STORE_FILLING, EventKind.POISON_MESSAGE})
+"""Kinds that make readings wrong, or keep them from being stored, until somebody mends something."""
+
 EPISODE = timedelta(hours=1)
 """The same kind and subject again within this time prolongs the event; after it a new one begins."""
 

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 
 from api.freshness import Freshness, latest_good
 from api.services import Services
-from twin.events import SECURITY, Event
+from twin.events import SECURITY, TROUBLE, Event
 from twin.forecasts import Run, RunKind
 from twin.gaps import GapTotals
 from twin.incidents import Incident
@@ -19,8 +19,8 @@ from twin.trust import Trust, overall_trust
 from twin.trust_report import last_closed_day
 
 LISTED = 20
-SECURITY_SHOWN = timedelta(days=7)
-"""Security events that began longer ago are in the list of events only."""
+EVENTS_SHOWN = timedelta(days=7)
+"""Events that began longer ago are in the list of events only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class Overview:
     trust_day: date
     trust: Trust
     gaps: GapTotals
+    trouble: tuple[Event, ...]
     security: tuple[Event, ...]
     drafts: tuple[Notice, ...]
     in_force: int
@@ -91,7 +92,8 @@ def overview(services: Services) -> Overview:
         trust_day=closed,
         trust=overall_trust(registry.trust_days(closed, closed)),
         gaps=registry.gap_totals(),
-        security=registry.events(kinds=sorted(SECURITY), start=now - SECURITY_SHOWN, limit=LISTED).items,
+        trouble=registry.events(kinds=sorted(TROUBLE), start=now - EVENTS_SHOWN, limit=LISTED).items,
+        security=registry.events(kinds=sorted(SECURITY), start=now - EVENTS_SHOWN, limit=LISTED).items,
         drafts=registry.notices(states=[NoticeState.DRAFT, NoticeState.APPROVED], limit=100).items,
         in_force=counts.get(NoticeState.PUBLISHED, 0) + counts.get(NoticeState.UPDATED, 0),
         beats=tuple(registry.beats().values()),

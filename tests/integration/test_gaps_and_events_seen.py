@@ -133,6 +133,21 @@ def test_the_operators_page_shows_both(house: House) -> None:
     assert "long ago" not in text, "it is in the list of events"
 
 
+def test_the_operators_page_shows_what_must_be_mended(tmp_path: Path) -> None:
+    with served(tmp_path) as house:
+        told = [EventKind.CLOCK_SKEW, EventKind.UNIT_SUSPECT, EventKind.STORE_FILLING, EventKind.POISON_MESSAGE]
+        house.services.registry.log_events(
+            [event(kind, f"subject-{kind}", T0, "mend it") for kind in (*told, EventKind.DEVICE_STATUS)]
+        )
+        with house.client(origin=house.url) as client:
+            client.post("/ops/login", data={"key": house.keys["operator"]})
+            text = client.get("/ops").text
+    assert "Trouble with the readings" in text
+    assert all(f"subject-{kind}" in text for kind in told)
+    assert "subject-device_status" not in text
+    assert "Security" not in text
+
+
 def test_the_figures_count_both(house: House) -> None:
     with house.client("viewer") as client:
         figures = client.get("/metrics").text.splitlines()
