@@ -65,16 +65,19 @@ class MappedFields:
         observed_at: datetime,
         reasons: tuple[str, ...] = (),
         context: Mapping[str, object] | None = None,
+        *,
+        zeros: bool = True,
     ) -> None:
         """Add the mapped values in `document` to `decoded`; one that is no number is refused by name.
 
-        `context` stands beside a refused value in its dead letter.
+        `context` stands beside a refused value in its dead letter. With `zeros`, what is absent and listed in
+        `zero_if_absent` is 0.
         """
         fields = self._all_in(device, document) if self._reads_all else self._fields.get(device.casefold(), [])
         for field in fields:
             value = field.path.of(document)
             if value is ABSENT:
-                if field.path.text not in self._zero_if_absent:
+                if not zeros or field.path.text not in self._zero_if_absent:
                     continue
                 value = 0
             try:

@@ -3,12 +3,13 @@
 Values are those that the payload formatter put into `decoded_payload`; without one there are only bytes, and the
 message is refused with that advice. The external name of a value is `{device_id}/{path}`. What is 0, false or empty
 is *omitted* by The Things Stack: list the paths for which that is so in `zero_if_absent`, else a flow of 0 simply is
-not there.
+not there. A device that also sends uplinks of another kind (its battery once a day, on another port) must not be read
+as a flow of 0 in these: name the ports of the measurements in `zero_ports`.
 
 The time is the gateway's (`settings.time`) where it is within a minute of the network server's `received_at`, else the
 latter: many gateways have no clock to speak of. A simulated uplink is refused: nobody measured it.
 
-Options (`[source.options]`): `units`, a table of path -> unit.
+Options (`[source.options]`): `units`, a table of path -> unit; `zero_ports`, a list of f_ports.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ingest.decoders.base import Decoded, SourceOptions, UndecodableError
 from ingest.decoders.mapped_fields import MappedFields, refuse_unknown_options
 from ingest.decoders.senders import proper_name, require_same
 from ingest.decoders.times import read_time
+from twin.errors import ConfigError
 from twin.events import EventKind, event
 
 BELIEVED_CLOCK = timedelta(minutes=1)
@@ -33,7 +35,8 @@ class TtsDecoder:
     """Reads the messages of The Things Stack."""
 
     def __init__(self, source: SourceOptions) -> None:
-        refuse_unknown_options(source, frozenset({"units"}), "tts")
+        refuse_unknown_options(source, frozenset({"units", "zero_ports"}), "tts")
+        self._zero_ports = _zero_ports(source)
         self._fields = MappedFields(source, decoder="tts")
 
     def decode(self, topic: str, payload: bytes, received_at: datetime) -> Decoded:
@@ -71,8 +74,19 @@ class TtsDecoder:
         if warnings and self._fields.has(device):
             told = f"the payload formatter warns: {strict_json.brief(warnings)}"
             decoded.events.append(event(EventKind.DEVICE_STATUS, device, received_at, told[:_LONGEST_DETAIL]))
-        self._fields.read(decoded, device, values, _time(message, uplink))
+        zeros = self._zero_ports is None or uplink.get("f_port") in self._zero_ports
+        self._fields.read(decoded, device, values, _time(message, uplink), zeros=zeros)
         return decoded
+
+
+def _zero_ports(source: SourceOptions) -> frozenset[int] | None:
+    ports = source.options.get("zero_ports")
+    if ports is None:
+        return None
+    is_list = isinstance(ports, list) and all(type(port) is int and 1 <= port <= 255 for port in ports)
+    if not isinstance(ports, list) or not is_list or not ports or not source.zero_if_absent:
+        raise ConfigError("tts: zero_ports must be a list of f_ports (1 to 255), beside a zero_if_absent")
+    return frozenset(ports)
 
 
 def _levels(topic: str) -> tuple[str, str, str]:

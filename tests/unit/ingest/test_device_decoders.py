@@ -106,10 +106,10 @@ def test_what_is_not_chirpstack_v4_is_refused(topic: str, payload: object) -> No
 # --------------------------------------------------------------------------------------------- The Things Stack
 
 
-def tts(name: str = "d1/p", zero: str = "[]", **uplink: object) -> Decoded:
+def tts(name: str = "d1/p", zero: str = "[]", options: str = "", **uplink: object) -> Decoded:
     message = {"received_at": "2026-01-01T00:00:00.5Z", "decoded_payload": {"p": 1}, **uplink}
     payload = {"end_device_ids": {"device_id": "d1"}, "uplink_message": message}
-    return decode("tts", "v3/app/devices/d1/up", payload, name, zero=zero)
+    return decode("tts", "v3/app/devices/d1/up", payload, name, zero=zero, options=options)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,25 @@ def test_tts_leaves_zeros_out_and_only_where_configured_they_are_put_in() -> Non
     assert tts(decoded_payload={}).readings == []
     assert [raw.value for raw in tts(zero='["p"]', decoded_payload={}).readings] == [0.0]
     assert [raw.value for raw in tts("d1/a.b", zero='["a.b"]', decoded_payload={"c": 1}).readings] == [0.0]
+
+
+def test_an_uplink_of_another_kind_is_no_flow_of_zero() -> None:
+    def read(**uplink: object) -> list[float]:
+        decoded = tts(zero='["p"]', options="zero_ports = [2, 7]", **uplink)
+        return [raw.value for raw in decoded.readings]
+
+    assert read(f_port=7, decoded_payload={}) == [0.0]
+    assert read(f_port=85, decoded_payload={"battery": 3.6}) == []
+    assert read(decoded_payload={}) == []
+    assert read(f_port=85, decoded_payload={"p": 4}) == [4.0]
+
+
+@pytest.mark.parametrize("ports", ["[]", "[0]", "[256]", "2", '["2"]', "[true]"])
+def test_ports_that_are_none_are_refused(ports: str) -> None:
+    with pytest.raises(ConfigError, match="zero_ports"):
+        tts(zero='["p"]', options=f"zero_ports = {ports}")
+    with pytest.raises(ConfigError, match="zero_if_absent"):
+        tts(options="zero_ports = [2]")
 
 
 def test_tts_simulated_uplinks_are_no_measurements() -> None:
