@@ -47,8 +47,8 @@ class _Way:
 
     __slots__ = (
         "_agreeing", "_alarm_s", "_at_least", "_ends_s", "_equal_s", "_equal_since_s", "_last_s", "_newest_s",
-        "_quickest_s", "_repeats", "_repeats_itself", "_since_early", "_slow_s", "_tolerance_s", "_usual_s", "_usually_s",
-        "offset_s", "told_at",
+        "_quickest_s", "_repeats", "_repeats_itself", "_since_early", "_slow_s", "_tolerance_s", "_usual_s",
+        "_usually_s", "offset_s", "told_at",
     )  # fmt: skip
 
     def __init__(self, limits: QualityLimits) -> None:

@@ -164,7 +164,7 @@ class QualityGate:
             self._windows.append(Window(sensor_id, at, at + judge.profile.look_back))
             self._be_unsure(sensor_id, at + judge.profile.look_back)
         if not usable:
-            return judge.take_unusable(at)
+            return judge.take_unusable(at, reading.value)
         reasons = judge.take(at, reading.value)
         if judge.spiked_at is not None:
             self._windows.append(Window(sensor_id, judge.spiked_at, at))

@@ -48,7 +48,7 @@ class OrderedJudgement:
                         judged[place[spiked_at]] = flagged(judged[place[spiked_at]], [Reason.SPIKE])
                     place = {reading.observed_at: len(judged)}
                 else:
-                    reasons += self._judge.take_unusable(reading.observed_at)
+                    reasons += self._judge.take_unusable(reading.observed_at, plain.value)
             judged.append(flagged(plain, reasons) if reasons else plain)
         return judged
 

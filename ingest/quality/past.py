@@ -35,6 +35,13 @@ class LongPast:
             self.ends_at = EPOCH + (number + 1) * self._width
         except OverflowError:
             self.ends_at = datetime.max.replace(tzinfo=UTC)
+        self._forget_before(number)
+
+    def forget(self, at: datetime) -> None:
+        """Forget what is too long ago at a moment, which no later one may precede."""
+        self._forget_before((at - EPOCH) // self._width)
+
+    def _forget_before(self, number: int) -> None:
         outdated = sum(1 for old in self._numbers if old <= number - BUCKETS)
         if outdated:
             del self._numbers[:outdated]

@@ -93,7 +93,7 @@ class SensorJudge:
 
     _MEMORY = (
         "_before", "_compared", "_differences", "_high", "_long", "_long_differences", "_low", "_run", "_run_since",
-        "_said", "_step", "_values", "at", "heard_at", "value",
+        "_said", "_step", "_unusable", "_values", "at", "heard_at", "value",
     )  # fmt: skip
     __slots__ = (*_MEMORY, "profile", "sensor", "spiked_at", "unit", "witness")
 
@@ -111,6 +111,7 @@ class SensorJudge:
         self._run = 1
         self._run_since: datetime | None = None
         self._values = array("d")
+        self._unusable = array("d")
         self._long = LongPast(profile.bucket)
         self._low, self._high = -inf, inf
         self._differences = array("d")
@@ -123,10 +124,17 @@ class SensorJudge:
         """The time of the newest reading that was compared with the witness, or missed in vain."""
         return self._compared
 
-    def take_unusable(self, at: datetime) -> Reasons:
-        """Take note that the sensor was heard, and say what that tells of the time."""
+    def take_unusable(self, at: datetime, value: float) -> Reasons:
+        """Take note that the sensor was heard, and say what that tells of the time, and such values of the unit."""
         heard_at, self.heard_at = self.heard_at, at
-        return _GAP if heard_at is not None and self._is_gap(at - heard_at) else NOTHING
+        reasons = _GAP if heard_at is not None and self._is_gap(at - heard_at) else NOTHING
+        if not self.profile.judges_units:
+            return reasons
+        if heard_at is None or at - heard_at > self.profile.pause_after:
+            self._unusable = array("d")
+        self._unusable = self._unusable[1 - FEWEST :]
+        self._unusable.append(value)
+        return reasons + self._reasons_of_unusable(at)
 
     def take(self, at: datetime, value: float) -> Reasons:
         """Judge the next usable reading by those before it, and remember it."""
@@ -140,20 +148,19 @@ class SensorJudge:
         if at - heard_at > profile.gap_after and at - heard_at <= LONGEST_ABSENCE:
             reasons = _GAP
         self.spiked_at = None
+        if self._unusable:
+            self._unusable = array("d")
         if last_at is None or at - last_at > profile.pause_after:
-            if profile.counts and last_at is not None and value < last and at - last_at <= LONGEST_ABSENCE:
+            if profile.counts and last_at is not None and at - last_at <= LONGEST_ABSENCE:
                 self._values = array("d")
-                reasons += self._reasons_of_drop(last, value)
+                reasons += self._reasons_of_register(last, value)
             self._begin(at, value)
             return reasons
         if profile.witness is not None:
             reasons += self._reasons_of_witness(last_at, last)
         step = value - last
         if profile.counts:
-            if step < 0.0:
-                reasons += self._reasons_of_drop(last, value)
-            elif last and value > 3.0 * last:
-                reasons += self._reasons_of_leap(last, value)
+            reasons += self._reasons_of_register(last, value)
         elif step == 0.0:
             if profile.flat_line is not None and value:
                 self._run += 1
@@ -219,7 +226,20 @@ class SensorJudge:
         self.unit = unit_of_past(self._values[-FEWEST:], (self._low, self._high), self.profile.sensor.quantity)
         return (Reason.UNIT_SUSPECT,) if self.unit is not None else NOTHING
 
-    def _reasons_of_leap(self, last: float, value: float) -> Reasons:
+    def _reasons_of_unusable(self, at: datetime) -> Reasons:
+        """Say whether values that cannot be are those of another unit; one that repeats itself is stuck instead."""
+        if len(self._unusable) < FEWEST or min(self._unusable) == max(self._unusable):
+            return NOTHING
+        self._long.forget(at)
+        usual = envelope(self._long.usual())
+        self.unit = unit_of_past(self._unusable, usual, self.profile.sensor.quantity) if usual is not None else None
+        return (Reason.UNIT_SUSPECT,) if self.unit is not None else NOTHING
+
+    def _reasons_of_register(self, last: float, value: float) -> Reasons:
+        if value < last:
+            return self._reasons_of_drop(last, value)
+        if not last or value <= 3.0 * last:
+            return NOTHING
         self.unit = unit_of_register(last, value, self.profile.sensor.quantity)
         return (Reason.UNIT_SUSPECT,) if self.unit is not None else NOTHING
 

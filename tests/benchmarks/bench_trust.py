@@ -192,7 +192,8 @@ def print_recall(verdicts: Sequence[Verdict]) -> None:
         recall, named = np.mean([v.found for v in mine]), np.mean([v.named for v in mine])
         delays = [v.after for v in mine if v.after is not None]
         delay = f"{np.median(delays):.0f}" if delays else "-"
-        print(f"| {kind} | {len(mine)} | {recall:.2f} | {named:.2f} | {delay} | {fault.deadline} |")
+        by_name = f"{named:.2f}" if fault.named or named else "-"  # noise has no reason of its own
+        print(f"| {kind} | {len(mine)} | {recall:.2f} | {by_name} | {delay} | {fault.deadline} |")
     print(f"| all | {len(verdicts)} | {np.mean([v.found for v in verdicts]):.2f} | | | |")
 
 

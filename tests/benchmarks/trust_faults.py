@@ -224,7 +224,7 @@ FAULTS = (
     Fault("out of range", (3, 3), 3, _of(R.OUT_OF_RANGE), _of(R.NON_PHYSICAL), _out_of_range, _has_limits, True),
     Fault("negative flow", (3, 3), 3, _of(R.NON_PHYSICAL), _of(R.OUT_OF_RANGE), _negative, _is_flow, True),
     Fault("level above overflow", (3, 3), 3, _of(R.NON_PHYSICAL), _of(R.OUT_OF_RANGE), _above_overflow, _is_tank, True),
-    Fault("noise burst", (24, 24), 24, _of(R.SPIKE, R.RATE_OF_CHANGE), _ODD | _LASTING, _noise, _is_measured),
+    Fault("noise burst", (24, 24), 24, _of(), _ODD | _LASTING, _noise, _is_measured),
     Fault("gap", (6, 48), 60, _of(R.GAP), _of(), _nothing_sent, _any),
     Fault("silence", (24, 48), 4, _of(), _of(), _nothing_sent, _any),
     Fault("late", (1, 5), 5, _of(R.LATE), _of(), _late, _any, True),
@@ -248,15 +248,20 @@ def inject(stream: Stream, faults: Sequence[Fault], random: np.random.Generator)
     fitting = [fault for fault in faults if fault.fits(stream.series)]
     begins_anew = random.choice(_BEGINS_ANEW)  # once in a register's history
     fitting = [fault for fault in fitting if fault.kind == begins_anew or fault.kind not in _BEGINS_ANEW]
+    places = list(_places(stream, [fitting[place] for place in random.permutation(len(fitting))], random))
+    for fault, at in sorted(places, key=lambda place: place[0].kind != "counter rollover"):  # it moves all before it
+        yield inject_at(stream, fault, at, random)
+
+
+def _places(stream: Stream, faults: Sequence[Fault], random: np.random.Generator) -> Iterator[tuple[Fault, slice]]:
     position = WARM_UP
-    for place in random.permutation(len(fitting)):
-        fault = fitting[place]
+    for fault in faults:
         position += int(random.integers(0, 48))
         length = int(random.integers(fault.intervals[0], fault.intervals[1] + 1))
         start = _place(stream, fault, position)
         if start is None or start + max(length, fault.deadline) + 2 >= len(stream.values):
             return
-        yield inject_at(stream, fault, slice(start, start + length), random)
+        yield fault, slice(start, start + length)
         position = start + max(length, fault.deadline) + QUIET
 
 

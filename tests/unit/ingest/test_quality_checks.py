@@ -166,6 +166,10 @@ def test_what_the_sender_says_of_a_reading(
         pytest.param([420.0, 421.0, 420.99, 422.0], {2: ("reverse_flow",)}, id="water ran back"),
         pytest.param([420.0, 421.0, 921.0, 422.0, 423.0], {2: ("spike",)}, id="a misread"),
         pytest.param([420.0, 421.0, 421_500.0, 422_000.0], {2: ("unit_suspect",)}, id="litres for cubic metres"),
+        pytest.param(
+            [420.0, *[None] * 24, 420_500.0], {1: ("unit_suspect", "gap")}, id="litres after a day of silence"
+        ),
+        pytest.param([420.0, *[None] * 24, 1450.0], {1: ("gap",)}, id="much used in a day of silence"),
         pytest.param([420.0, 421.0, *[None] * 200, 3.0], {2: ("counter_reset", "gap")}, id="replaced while silent"),
         pytest.param([420.0, 421.0, *[None] * 200, 430.0], {2: ("gap",)}, id="counted on while silent"),
     ],
@@ -195,6 +199,24 @@ def test_a_gauge_that_sends_bar_all_at_once_is_found_within_twenty_readings() ->
     found = flags(gauge, [*DIURNAL[:400], *[value / 10.197 for value in DIURNAL[400:440]]])
     assert set(found.values()) == {("unit_suspect",)}
     assert sorted(found) == list(range(407, 440))
+
+
+def test_values_out_of_range_are_named_by_the_eighth_if_they_are_those_of_another_unit() -> None:
+    gauge = a_sensor(Quantity.PRESSURE, low=0.0, high=120.0)
+    found = flags(gauge, [*DIURNAL[:400], *[9.80665 * value for value in DIURNAL[400:440]]])
+    assert [found[n] for n in range(400, 407)] == [("out_of_range",)] * 7
+    assert {found[n] for n in range(407, 440)} == {("out_of_range", "unit_suspect")}
+
+
+def test_a_value_stuck_out_of_range_is_no_unit() -> None:
+    gauge = a_sensor(Quantity.PRESSURE, low=0.0, high=120.0)
+    found = flags(gauge, [*DIURNAL[:400], *[3276.7] * 40])  # a hundredth of it were a good pressure
+    assert set(found.values()) == {("out_of_range",)}
+
+
+def test_values_out_of_range_without_a_past_are_no_unit() -> None:
+    gauge = a_sensor(Quantity.PRESSURE, low=0.0, high=120.0)
+    assert set(flags(gauge, [9.80665 * value for value in DIURNAL]).values()) == {("out_of_range",)}
 
 
 def test_an_outage_is_no_unit() -> None:

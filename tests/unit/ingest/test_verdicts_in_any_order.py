@@ -303,6 +303,18 @@ def test_a_reading_in_order_after_late_ones_is_judged_with_them() -> None:
     assert plant.verdicts == by_time(readings)
 
 
+#   30 31 30 ... 294 304 [294] ...      kPa for metres, out of range, for longer than any look-back; one comes late
+def test_a_unit_that_is_named_out_of_range_is_named_in_any_order() -> None:
+    plant = Plant()
+    readings = a_series("B", [(30 + 5 * math.sin(n / 9)) * (1.0 if n < 400 else 9.80665) for n in range(1100)])
+    late = [readings[n] for n in (404, 650, 850, 1010)]
+    plant.deliver([reading for reading in readings if reading not in late])
+    plant.deliver(late)
+    plant.settle()
+    assert plant.verdicts == by_time(readings)
+    assert plant.verdicts[readings[420].key] == ("bad", ("out_of_range", "unit_suspect"))
+
+
 def test_a_crash_between_window_and_reading_loses_neither() -> None:
     plant = Plant()
     readings = a_series("B", [*LIVELY, 45.0, 30.0])
