@@ -38,7 +38,6 @@ class Refusal(StrEnum):
     EMPTY = "empty"
     RATE_LIMITED = "rate_limited"
     FORGED_IDENTITY = "forged_identity"
-    REPLAYED = "replayed"
     NO_DECODER = "no_decoder"
     REFUSED_BY_STORE = "refused_by_store"
 

@@ -38,7 +38,7 @@ def decoder_named(name: str) -> DecoderFactory:
     """Return what makes the decoder called `name`: a built-in one first, then one that an installed package offers.
 
     Raises:
-        ConfigError: If nobody offers it, or two packages do; the message lists what there is.
+        ConfigError: If nobody offers it, or two packages do (the message lists what there is), or it cannot be loaded.
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
@@ -48,5 +48,8 @@ def decoder_named(name: str) -> DecoderFactory:
         known = ", ".join(decoder_names())
         how_many = "no" if not found else "more than one"
         raise ConfigError(f"there is {how_many} decoder {name!r}; known decoders: {known}")
-    factory: DecoderFactory = found[0].load()
+    try:
+        factory: DecoderFactory = found[0].load()
+    except Exception as error:  # another package may raise anything
+        raise ConfigError(f"the decoder {name!r} ({found[0].value}) cannot be loaded: {error}") from error
     return factory

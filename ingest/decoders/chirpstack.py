@@ -69,7 +69,7 @@ class ChirpStackDecoder:
         values = message.get("object")
         if values is None:
             raise UndecodableError(
-                "the uplink has no `object`: add a codec to the device profile in ChirpStack, h2twin reads no raw bytes",
+                "the uplink has no `object`: add a codec to the device profile in ChirpStack; h2twin reads no bytes",
                 is_own_format=True,
             )
         if not isinstance(values, dict):

@@ -66,7 +66,7 @@ class TtsDecoder:
         values = uplink.get("decoded_payload")
         if not isinstance(values, dict):
             raise UndecodableError(
-                "the uplink has no decoded_payload: add a payload formatter in The Things Stack; raw bytes are not read",
+                "the uplink has no decoded_payload: add a payload formatter in The Things Stack; bytes are not read",
                 is_own_format=True,
             )
         warnings = uplink.get("decoded_payload_warnings")
