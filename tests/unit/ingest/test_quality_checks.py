@@ -167,7 +167,7 @@ def test_what_the_sender_says_of_a_reading(
         pytest.param([420.0, 421.0, 921.0, 422.0, 423.0], {2: ("spike",)}, id="a misread"),
         pytest.param([420.0, 421.0, 421_500.0, 422_000.0], {2: ("unit_suspect",)}, id="litres for cubic metres"),
         pytest.param(
-            [420.0, *[None] * 24, 420_500.0], {1: ("unit_suspect", "gap")}, id="litres after a day of silence"
+            [420.0, *[None] * 24, 420_500.0], {1: ("gap", "unit_suspect")}, id="litres after a day of silence"
         ),
         pytest.param([420.0, *[None] * 24, 1450.0], {1: ("gap",)}, id="much used in a day of silence"),
         pytest.param([420.0, 421.0, *[None] * 200, 3.0], {2: ("counter_reset", "gap")}, id="replaced while silent"),
