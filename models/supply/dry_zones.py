@@ -15,11 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.supply.connectivity import Booleans, SourceGraph
-from models.supply.epanet import NodeValue, Option, Project, TimeValue
+from models.supply.epanet import NodeValue, Option, TimeValue
 from models.supply.facts import Floats, Integers, ModelFacts, TankFacts
+from models.supply.open_supply import Setup
 
 _ROUNDING_S = 2.0
 _A_LITTLE_M = 0.01
+_NOTHING = "h2twin-nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +55,19 @@ def _area_above_m2(tank: TankFacts) -> float:
 class DryZones:
     """Finds, solution by solution, the consumers without a source, and leaves exactly them out of the equations."""
 
-    def __init__(self, project: Project, facts: ModelFacts, graph: SourceGraph) -> None:
-        self._project = project
+    def __init__(self, setup: Setup, graph: SourceGraph) -> None:
+        project, facts = setup.project, setup.facts
+        self._setup, self._project = setup, project
         self._graph = graph
+        self._nothing = 0
         self._length_m = project.units.length_m
         self._consumers = np.zeros(project.node_count, dtype=np.bool_)
         self._consumers[facts.demands.node[facts.demands.consumes]] = True
         self._left_out = np.zeros(project.node_count, dtype=np.bool_)
         self._seen: tuple[Booleans, Floats] | None = None
         self._tanks = _Tanks.of(facts)
-        self._bases: dict[int, list[tuple[float, int]]] = {}
+        self._categories: dict[int, list[tuple[float, int]]] = {}
         self._patterns: dict[int, Floats] = {}
-        self._emptied: dict[int, float] = {}
 
     def settle(self, status: Floats, head: Floats, demand: Floats, full: Floats) -> bool:
         """Return whether the present solution, given by its values, had to be changed and was solved again."""
@@ -84,19 +87,17 @@ class DryZones:
 
     def add_wanted(self, now_s: int, full: Floats) -> None:
         """Write into `full`, as EPANET has it at `now_s`, what the consumers left out want."""
-        if not self._bases:
+        if not self._categories:
             return
         period = (now_s + self._project.time(TimeValue.PATTERN_START)) // self._project.time(TimeValue.PATTERN_STEP)
         multiplier = self._project.option(Option.DEMAND_MULTIPLIER)
-        for node, categories in self._bases.items():
+        for node, categories in self._categories.items():
             full[node] = multiplier * sum(base * self._pattern_value(pattern, period) for base, pattern in categories)
 
-    def undo(self) -> None:
-        """Put back into the project what was changed for the run."""
-        for node in list(self._bases):
+    def take_all_in(self) -> None:
+        """Put back into the project what was taken out of it."""
+        for node in list(self._categories):
             self._take_in(node)
-        for node, level in self._emptied.items():
-            self._project.set_node(node + 1, NodeValue.INITIAL_LEVEL, level)
 
     def _empty_what_is_left(self, head: Floats, demand: Floats) -> bool:
         """Set tanks that will be empty within the engine's rounding of time to empty; return whether there were."""
@@ -105,10 +106,8 @@ class DryZones:
         drawn_m3 = -demand[tanks.column] * self._project.units.flow_m3s * _ROUNDING_S
         emptied = np.flatnonzero((drawn_m3 > 0) & (left_m3 < drawn_m3))
         for number in emptied:
-            column = int(tanks.column[number])
-            self._emptied.setdefault(column, self._project.node_value(column + 1, NodeValue.INITIAL_LEVEL))
             level = tanks.lowest_level_m[number] / self._length_m
-            self._project.set_node(column + 1, NodeValue.INITIAL_LEVEL, level)
+            self._setup.set_node(int(tanks.column[number]) + 1, NodeValue.INITIAL_LEVEL, level)
         return len(emptied) > 0
 
     def _cut_off(self, status: Floats, head: Floats, full: Floats) -> Booleans:
@@ -120,13 +119,14 @@ class DryZones:
         return cut_off
 
     def _leave_out(self, node: int) -> None:
-        self._bases[node] = self._project.demands(node + 1)
-        for category in range(1, len(self._bases[node]) + 1):
-            self._project.set_base_demand(node + 1, category, 0.0)
+        self._nothing = self._nothing or self._setup.add_pattern(_NOTHING, [0.0])
+        self._categories[node] = self._project.demands(node + 1)
+        for category in range(1, len(self._categories[node]) + 1):
+            self._project.set_demand_pattern(node + 1, category, self._nothing)
 
     def _take_in(self, node: int) -> None:
-        for category, (base, _) in enumerate(self._bases.pop(node), start=1):
-            self._project.set_base_demand(node + 1, category, base)
+        for category, (_, pattern) in enumerate(self._categories.pop(node), start=1):
+            self._project.set_demand_pattern(node + 1, category, pattern)
 
     def _pattern_value(self, pattern: int, period: int) -> float:
         if not pattern:

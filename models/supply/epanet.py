@@ -13,8 +13,9 @@ import importlib.util
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ctypes import byref, c_char_p, c_double, c_int, c_long, c_void_p
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
@@ -36,6 +37,7 @@ _OPEN_ERRORS = 200  # EN_open: the input file has errors, the report names them
 _TEXT_BYTES = 256
 _INITIALIZE_FLOWS_SAVE_NOTHING = 10
 _PRESSURE_DRIVEN = 1
+_UNCONDITIONALLY = 0
 
 
 class Count(IntEnum):
@@ -135,11 +137,14 @@ class ControlType(IntEnum):
     TIME_OF_DAY = 3
 
 
-class RuleAction(IntEnum):
-    """Which actions of a rule."""
+@dataclass(frozen=True, slots=True)
+class DemandModel:
+    """How demand depends on pressure, in the engine's pressure units: none at the minimum, all from the required on."""
 
-    THEN = 0
-    ELSE = 1
+    is_pressure_driven: bool
+    minimum_pressure: float
+    required_pressure: float
+    exponent: float
 
 
 _RELATIVE_ERROR = 1  # EN_RELATIVEERROR
@@ -290,6 +295,10 @@ class Project:
         """Return one value of one node."""
         return self._number("EN_getnodevalue", c_int(node), c_int(what))
 
+    def link_value(self, link: int, what: LinkValue) -> float:
+        """Return one value of one link."""
+        return self._number("EN_getlinkvalue", c_int(link), c_int(what))
+
     def option(self, option: Option) -> float:
         """Return a value of the [OPTIONS] section."""
         return self._number("EN_getoption", c_int(option))
@@ -360,23 +369,22 @@ class Project:
         """Set a value of the [TIMES] section."""
         self._call("EN_settimeparam", c_int(what), c_long(seconds))
 
-    def set_pressure_driven(self, required_pressure_m: float, exponent: float = 0.5) -> None:
-        """Let demand depend on pressure: none at 0, all from `required_pressure_m` on."""
-        required = self.units.engine_pressure(required_pressure_m)
-        self._call("EN_setdemandmodel", c_int(_PRESSURE_DRIVEN), c_double(0.0), c_double(required), c_double(exponent))
-
-    def is_pressure_driven(self) -> bool:
-        """Whether demand depends on pressure."""
+    def demand_model(self) -> DemandModel:
+        """Return how demand depends on pressure."""
         kind, numbers = c_int(), (c_double(), c_double(), c_double())
         self._call("EN_getdemandmodel", byref(kind), *map(byref, numbers))
-        return kind.value == _PRESSURE_DRIVEN
+        return DemandModel(kind.value == _PRESSURE_DRIVEN, *(number.value for number in numbers))
+
+    def set_demand_model(self, model: DemandModel) -> None:
+        """Set how demand depends on pressure."""
+        numbers = map(c_double, (model.minimum_pressure, model.required_pressure, model.exponent))
+        self._call("EN_setdemandmodel", c_int(model.is_pressure_driven), *numbers)
 
     def add_pattern(self, name: str, values: Sequence[float] | Values) -> int:
         """Add a time pattern and return its index."""
         self._call("EN_addpattern", c_char_p(_bytes(name)))
         index = self.count(Count.PATTERNS)
-        array = np.ascontiguousarray(values, dtype=np.float64)
-        self._call("EN_setpattern", c_int(index), array.ctypes.data_as(ctypes.POINTER(c_double)), c_int(len(array)))
+        self.set_pattern(index, values)
         return index
 
     def set_demand_pattern(self, node: int, category: int, pattern: int) -> None:
@@ -392,26 +400,59 @@ class Project:
         """Set the base demand of a category (from 1) of a junction."""
         self._call("EN_setbasedemand", c_int(node), c_int(category), c_double(demand))
 
-    def hold_closed(self, link: int) -> None:
-        """Close a link for the whole run: controls and rules no longer reach it. Check valves can be closed too."""
-        for control in range(1, self.count(Count.CONTROLS) + 1):
-            if self.control(control)[1] == link:
-                self._call("EN_setcontrolenabled", c_int(control), c_int(0))
-        for rule in range(1, self.count(Count.RULES) + 1):
-            if link in self.links_of_rule(rule):
-                self._call("EN_setruleenabled", c_int(rule), c_int(0))
-        index = c_int(link)
-        if self._integer("EN_getlinktype", index) == LinkType.CVPIPE:
-            self._call("EN_setlinktype", byref(index), c_int(LinkType.PIPE), c_int(0))
-        if self._integer("EN_getlinktype", index) == LinkType.PUMP:
-            with contextlib.suppress(ModelError):
-                self.set_link(index.value, LinkValue.SPEED_PATTERN, 0)
-        self.set_link(index.value, LinkValue.INITIAL_STATUS, 0)
+    def set_pattern(self, pattern: int, values: Sequence[float] | Values) -> None:
+        """Replace the multipliers of a time pattern."""
+        array = np.ascontiguousarray(values, dtype=np.float64)
+        self._call("EN_setpattern", c_int(pattern), c_void_p(array.ctypes.data), c_int(len(array)))
+
+    def delete_pattern(self, pattern: int) -> None:
+        """Remove a time pattern that nothing uses; those after it move up."""
+        self._call("EN_deletepattern", c_int(pattern))
+
+    def demand_pattern(self, node: int, category: int) -> int:
+        """Return the pattern (0: none) of a demand category (from 1) of a junction."""
+        return self._integer("EN_getdemandpattern", c_int(node), c_int(category))
+
+    def base_demand(self, node: int, category: int) -> float:
+        """Return the base demand of a category (from 1) of a junction."""
+        return self._number("EN_getbasedemand", c_int(node), c_int(category))
+
+    def set_link_type(self, link: int, kind: LinkType) -> None:
+        """Make a pipe a check valve or a check valve a pipe, while the solver is closed."""
+        self._call("EN_setlinktype", byref(c_int(link)), c_int(kind), c_int(_UNCONDITIONALLY))
+
+    def link_type(self, link: int) -> LinkType:
+        """Return the type of a link."""
+        return LinkType(self._integer("EN_getlinktype", c_int(link)))
+
+    def is_control_enabled(self, control: int) -> bool:
+        """Whether a simple control acts."""
+        return bool(self._integer("EN_getcontrolenabled", c_int(control)))
+
+    def enable_control(self, control: int, enabled: bool) -> None:
+        """Let a simple control act, or not."""
+        self._call("EN_setcontrolenabled", c_int(control), c_int(enabled))
+
+    def is_rule_enabled(self, rule: int) -> bool:
+        """Whether a rule acts."""
+        return bool(self._integer("EN_getruleenabled", c_int(rule)))
+
+    def enable_rule(self, rule: int, enabled: bool) -> None:
+        """Let a rule act, or not."""
+        self._call("EN_setruleenabled", c_int(rule), c_int(enabled))
 
     # ---------------------------------------------------------------------------------------------------- run
 
-    def steps(self, *, max_steps: int = 200_000, wall_limit_s: float = 110.0) -> Iterator[int]:
+    def steps(
+        self,
+        *,
+        max_steps: int = 200_000,
+        wall_limit_s: float = 110.0,
+        before_step: Callable[[int], None] | None = None,
+    ) -> Iterator[int]:
         """Solve step by step; yield the model time in seconds after each solution, while its values can be read.
+
+        `before_step` is called with the model time before each solution and may change the project.
 
         `warning` is EPANET's code for the present step, `warnings` counts those of the steps done. The last time
         yielded is the set duration.
@@ -421,10 +462,12 @@ class Project:
         """
         duration, started = self.time(TimeValue.DURATION), time.monotonic()
         now, ahead, steps = c_long(), c_long(), 0
-        self._call("EN_openH")
-        try:
+        self.warnings.clear()
+        with self.solver():
             self._call("EN_initH", c_int(_INITIALIZE_FLOWS_SAVE_NOTHING))
             while True:
+                if before_step is not None:
+                    before_step(now.value + ahead.value)
                 self.warning = self._call("EN_runH", byref(now))
                 yield now.value
                 if self.warning:
@@ -435,11 +478,28 @@ class Project:
                 steps += 1
                 if steps > max_steps or time.monotonic() - started > wall_limit_s:
                     raise ModelError(f"the run stopped at {now.value} s of {duration} s after {steps} steps: too long")
-        finally:
-            _library().EN_closeH(self._handle)
         if now.value < duration:
             because = _error_text(1) if self.warnings[1] else "EPANET gave no reason"
             raise ModelError(f"the run ended early, at {now.value} s of {duration} s: {because}")
+
+    @contextlib.contextmanager
+    def solver(self) -> Iterator[None]:
+        """Hold the solver open: what is solved within need not set it up again."""
+        if self._solver_open:
+            yield
+            return
+        self._call("EN_openH")
+        self._solver_open = True
+        try:
+            yield
+        finally:
+            self._solver_open = False
+            _library().EN_closeH(self._handle)
+
+    def solve_first(self) -> None:
+        """Solve the first moment of the run as it is set up, from a cold start; needs an open `solver`."""
+        self._call("EN_initH", c_int(_INITIALIZE_FLOWS_SAVE_NOTHING))
+        self.warning = self._call("EN_runH", byref(c_long()))
 
     def solve_again(self) -> None:
         """Solve the present step once more, after values were changed."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
 
 import numpy as np
 
 from models.supply.connectivity import Booleans, hours_with_source
 from models.supply.controls import timer_cycle_s
-from models.supply.epanet import ControlType, LinkType, LinkValue, NodeType, NodeValue, Option, Project, engine_version
-from models.supply.facts import DAY_S, ControlKind, Floats, ModelFacts, read_facts
-from models.supply.inp import vet_inp
-from models.supply.loader import model_hash
+from models.supply.epanet import ControlType, LinkType, NodeType, NodeValue, Option
+from models.supply.facts import DAY_S, ControlKind, Floats, ModelFacts
+from models.supply.open_supply import OpenSupply, Setup, open_supply
 from models.supply.outages import Causes, Ordinary, ordinary, predict_outages
 from models.supply.results import HOUR_S, Results
 from models.supply.simulation import check_held, prepare_times, run
@@ -30,7 +30,7 @@ _EXTRA_TRIALS = 10
 _LEAST_TRIALS = 200
 _SHORTEST_ORDINARY_S = DAY_S
 _LONGEST_ORDINARY_S = 7 * DAY_S
-_KEPT_MODELS = 4
+_KNOWN_RUNS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,39 +69,28 @@ class Lookahead:
     warnings: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _KnownModel:
-    text: str
-    facts: ModelFacts
-    ordinary: dict[float, Ordinary]
-
-
-_models: dict[str, _KnownModel] = {}
-"""The models this worker has read, by hash: reading and the ordinary run are done once."""
-
-
 def look_ahead(task: LookaheadTask) -> Lookahead:
     """Run one look-ahead in this process, which must be an engine worker.
 
     Raises:
         ModelError: If the run gives no believable answer.
     """
-    model = _known_model(task.inp)
-    usual = _ordinary(model, task.required_pressure_m, task.wall_limit_s)
-    facts, state = model.facts, task.state
+    supply = open_supply(task.inp)
+    usual = _ordinary(supply, task.required_pressure_m, task.wall_limit_s)
+    facts, state = supply.facts, task.state
     duration_s = -(-task.horizon_s // HOUR_S) * HOUR_S
-    with Project(model.text) as project:
-        _prepare(project, task.required_pressure_m)
+    with supply.setup() as setup:
+        _prepare(setup, task.required_pressure_m)
         prepare_times(
-            project,
+            setup,
             duration_s=duration_s,
             pattern_start_s=facts.clock.pattern_start_s + state.model_time_s,
             start_clock_s=(facts.clock.start_clock_s + state.model_time_s) % DAY_S,
         )
-        _align_timers(project, facts, state.model_time_s)
-        _set_state(project, facts, state)
-        _set_demand(project, facts, state, duration_s)
-        results = run(project, facts, wall_limit_s=task.wall_limit_s)
+        _align_timers(setup, facts, state.model_time_s)
+        _set_state(setup, facts, state)
+        _set_demand(setup, facts, state, duration_s)
+        results = run(setup, wall_limit_s=task.wall_limit_s)
     check_held(results, facts, [held.link_id for held in state.held_closed])
     tanks = tank_outlooks(results, facts, task.issued_at, measured=state.measured)
     district_of_node = [state.districts[group] for group in state.group_of_node]
@@ -127,43 +116,30 @@ def valid_at(issued_at: datetime, hours: int) -> tuple[datetime, ...]:
     return tuple(issued_at + timedelta(hours=hour) for hour in range(hours))
 
 
-def _known_model(inp: bytes) -> _KnownModel:
-    key = model_hash(inp)
-    if key not in _models:
-        text = vet_inp(inp)
-        with Project(text) as project:
-            facts = read_facts(project, engine_version())
-        while len(_models) >= _KEPT_MODELS:
-            del _models[next(iter(_models))]
-        _models[key] = _KnownModel(text, facts, {})
-    return _models[key]
-
-
-def _ordinary(model: _KnownModel, required_pressure_m: float, wall_limit_s: float) -> Ordinary:
+@lru_cache(maxsize=_KNOWN_RUNS)
+def _ordinary(supply: OpenSupply, required_pressure_m: float, wall_limit_s: float) -> Ordinary:
     """Return the model's ordinary run at a required pressure: the INP's own state, times and controls."""
-    if required_pressure_m not in model.ordinary:
-        clock = model.facts.clock
-        duration_s = int(np.clip(clock.duration_s, _SHORTEST_ORDINARY_S, _LONGEST_ORDINARY_S)) // HOUR_S * HOUR_S
-        with Project(model.text) as project:
-            _prepare(project, required_pressure_m)
-            prepare_times(
-                project,
-                duration_s=duration_s,
-                pattern_start_s=clock.pattern_start_s,
-                start_clock_s=clock.start_clock_s,
-            )
-            results = run(project, model.facts, wall_limit_s=wall_limit_s)
-        model.ordinary[required_pressure_m] = ordinary(results, model.facts)
-    return model.ordinary[required_pressure_m]
+    clock = supply.facts.clock
+    duration_s = int(np.clip(clock.duration_s, _SHORTEST_ORDINARY_S, _LONGEST_ORDINARY_S)) // HOUR_S * HOUR_S
+    with supply.setup() as setup:
+        _prepare(setup, required_pressure_m)
+        prepare_times(
+            setup,
+            duration_s=duration_s,
+            pattern_start_s=clock.pattern_start_s,
+            start_clock_s=clock.start_clock_s,
+        )
+        results = run(setup, wall_limit_s=wall_limit_s)
+    return ordinary(results, supply.facts)
 
 
-def _prepare(project: Project, required_pressure_m: float) -> None:
-    project.set_pressure_driven(required_pressure_m)
-    project.set_option(Option.UNBALANCED_TRIALS, _EXTRA_TRIALS)
-    project.set_option(Option.TRIALS, max(project.option(Option.TRIALS), _LEAST_TRIALS))
+def _prepare(setup: Setup, required_pressure_m: float) -> None:
+    setup.set_pressure_driven(required_pressure_m)
+    setup.set_option(Option.UNBALANCED_TRIALS, _EXTRA_TRIALS)
+    setup.set_option(Option.TRIALS, max(setup.project.option(Option.TRIALS), _LEAST_TRIALS))
 
 
-def _align_timers(project: Project, facts: ModelFacts, model_time_s: int) -> None:
+def _align_timers(setup: Setup, facts: ModelFacts, model_time_s: int) -> None:
     """Let AT TIME controls act at their times of the day (or week), as the model's time 0 is not T0."""
     cycle_s = timer_cycle_s(facts.controls)
     for control in facts.controls:
@@ -174,27 +150,27 @@ def _align_timers(project: Project, facts: ModelFacts, model_time_s: int) -> Non
             kind, moment_s = ControlType.TIME_OF_DAY, (control.at_s + facts.clock.start_clock_s) % DAY_S
         else:
             kind, moment_s = ControlType.TIMER, (control.at_s - model_time_s) % cycle_s
-        project.set_control(control.number, kind, link, control.setting, 0, moment_s)
+        setup.set_control(control.number, kind, link, control.setting, 0, moment_s)
 
 
-def _set_state(project: Project, facts: ModelFacts, state: SupplyState) -> None:
+def _set_state(setup: Setup, facts: ModelFacts, state: SupplyState) -> None:
     for tank_id, level_m in state.tank_level_m.items():
         node = facts.node_ids.index(tank_id) + 1
-        low, high = (project.node_value(node, end) for end in (NodeValue.MINIMUM_LEVEL, NodeValue.MAXIMUM_LEVEL))
-        level = min(max(level_m / project.units.length_m, low), high)
-        project.set_node(node, NodeValue.INITIAL_LEVEL, level)
+        low, high = (setup.project.node_value(node, end) for end in (NodeValue.MINIMUM_LEVEL, NodeValue.MAXIMUM_LEVEL))
+        level = min(max(level_m / setup.project.units.length_m, low), high)
+        setup.set_node(node, NodeValue.INITIAL_LEVEL, level)
     held = {link.link_id for link in state.held_closed}
     for link_id, is_open in state.initially_open.items():
         position = facts.link_ids.index(link_id)
         if link_id in held or bool(facts.initially_open[position]) == is_open:
             continue
         if facts.link_types[position] is not LinkType.CVPIPE:  # a check valve's status is its own
-            project.set_link(position + 1, LinkValue.INITIAL_STATUS, float(is_open))
+            setup.set_status(position + 1, is_open=is_open)
     for link_id in held:
-        project.hold_closed(facts.link_ids.index(link_id) + 1)
+        setup.hold_closed(facts.link_ids.index(link_id) + 1)
 
 
-def _set_demand(project: Project, facts: ModelFacts, state: SupplyState, duration_s: int) -> None:
+def _set_demand(setup: Setup, facts: ModelFacts, state: SupplyState, duration_s: int) -> None:
     """Give each district's consumers their own patterns: the model's, times the forecast's multipliers."""
     if np.all(state.multipliers == 1.0):
         return
@@ -204,8 +180,8 @@ def _set_demand(project: Project, facts: ModelFacts, state: SupplyState, duratio
         pair = (int(state.group_of_node[node]), number)
         if pair not in made:
             values = _scaled_pattern(facts, number, state.multipliers[pair[0]], state.model_time_s, duration_s)
-            made[pair] = project.add_pattern(f"h2twin-{len(made)}", values)
-        project.set_demand_pattern(node + 1, int(demands.category[row]), made[pair])
+            made[pair] = setup.add_pattern(f"h2twin-{len(made)}", values)
+        setup.set_demand_pattern(node + 1, int(demands.category[row]), made[pair])
 
 
 def _scaled_pattern(facts: ModelFacts, number: int, multiplier: Floats, model_time_s: int, duration_s: int) -> Floats:

@@ -12,6 +12,7 @@ from models.supply.connectivity import source_graph
 from models.supply.dry_zones import DryZones
 from models.supply.epanet import LinkValue, NodeValue, Project, TimeValue
 from models.supply.facts import Floats, ModelFacts
+from models.supply.open_supply import Setup
 from models.supply.results import Results, rows_of_whole_hours
 
 _SPARE_STEPS = 64
@@ -21,9 +22,10 @@ _PASSES = 8
 class Recording:
     """One run's values in the engine's units, a row a solution and a column a node or link."""
 
-    def __init__(self, project: Project, facts: ModelFacts) -> None:
-        self._project, self._facts = project, facts
-        self._zones = DryZones(project, facts, source_graph(facts))
+    def __init__(self, setup: Setup) -> None:
+        project = setup.project
+        self._project, self._facts = project, setup.facts
+        self._zones = DryZones(setup, source_graph(setup.facts))
         self._pattern = project.time(TimeValue.PATTERN_START), project.time(TimeValue.PATTERN_STEP)
         self._period: int | None = None
         self._leaks = _leaks(project)
@@ -51,7 +53,7 @@ class Recording:
 
     def close(self) -> None:
         """Put back into the project what was changed for the run."""
-        self._zones.undo()
+        self._zones.take_all_in()
 
     def results(self, warnings: tuple[str, ...]) -> Results:
         """Return what was kept, in SI. The recording is then used up: its arrays become those of the results."""

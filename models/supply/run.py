@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from models.pool import EnginePool
-from models.supply.epanet import NodeType, Option, Project, engine_version
-from models.supply.facts import Floats, read_facts
-from models.supply.inp import vet_inp
+from models.supply.epanet import NodeType, Option
+from models.supply.facts import Floats
 from models.supply.loader import model_hash
+from models.supply.open_supply import open_supply
 from models.supply.results import HOUR_S
 from models.supply.simulation import prepare_times, run
 from twin.errors import InputError
@@ -37,18 +37,19 @@ def run_network(inp: bytes, pool: EnginePool, *, hours: int, time_limit_s: float
 
 
 def _run_here(inp: bytes, hours: int, wall_limit_s: float) -> dict[str, Any]:
-    with Project(vet_inp(inp)) as project:
-        facts = read_facts(project, engine_version())
+    supply = open_supply(inp)
+    facts = supply.facts
+    with supply.setup() as setup:
         clock = facts.clock
-        if project.option(Option.UNBALANCED_TRIALS) < 0:
-            project.set_option(Option.UNBALANCED_TRIALS, _CONTINUE_TRIALS)
+        if setup.project.option(Option.UNBALANCED_TRIALS) < 0:
+            setup.set_option(Option.UNBALANCED_TRIALS, _CONTINUE_TRIALS)
         prepare_times(
-            project,
+            setup,
             duration_s=hours * HOUR_S,
             pattern_start_s=clock.pattern_start_s,
             start_clock_s=clock.start_clock_s,
         )
-        results = run(project, facts, wall_limit_s=wall_limit_s)
+        results = run(setup, wall_limit_s=wall_limit_s)
     rows = results.hours
     pressure_m = results.head_m - facts.elevation_m
     return {

@@ -5,7 +5,7 @@ EPANET may run "without error" and give pressures of -1e36 m, end early, or go o
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import closing
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from models.supply.connectivity import source_graph
 from models.supply.epanet import NodeType, NodeValue, Project, TimeValue, warning_text
 from models.supply.facts import ModelFacts
+from models.supply.open_supply import Setup
 from models.supply.recording import Recording
 from models.supply.results import HOUR_S, Results
 from twin.errors import ModelError
@@ -23,15 +24,15 @@ _GREATEST_IMBALANCE = 0.01
 _UNBALANCED = 1
 
 
-def run(project: Project, facts: ModelFacts, *, wall_limit_s: float) -> Results:
-    """Run a project as it is set up.
+def run(setup: Setup, *, wall_limit_s: float, before_step: Callable[[int], None] | None = None) -> Results:
+    """Run a project as it is set up; `before_step` is called with the model time in seconds before each solution.
 
     Raises:
         ModelError: If the run fails, ends early, does not converge, yields impossible heads or loses water.
     """
-    unbalanced = 0.0
-    with closing(Recording(project, facts)) as recording:
-        for now_s in project.steps(wall_limit_s=wall_limit_s):
+    project, facts, unbalanced = setup.project, setup.facts, 0.0
+    with closing(Recording(setup)) as recording:
+        for now_s in project.steps(wall_limit_s=wall_limit_s, before_step=before_step):
             recording.note(now_s)
             if project.warning == _UNBALANCED:
                 unbalanced = max(unbalanced, project.relative_error)
@@ -97,12 +98,12 @@ def check_held(results: Results, facts: ModelFacts, held: Collection[str]) -> No
             raise ModelError(f"link {link_id} should be held closed, but the run opened it")
 
 
-def prepare_times(project: Project, *, duration_s: int, pattern_start_s: int, start_clock_s: int) -> None:
+def prepare_times(setup: Setup, *, duration_s: int, pattern_start_s: int, start_clock_s: int) -> None:
     """Set a run's times: solutions at least hourly and on every whole hour."""
-    project.set_time(TimeValue.DURATION, duration_s)
-    step_s = min(project.time(TimeValue.HYDRAULIC_STEP), HOUR_S)
-    project.set_time(TimeValue.REPORT_START, 0)
-    project.set_time(TimeValue.REPORT_STEP, HOUR_S)
-    project.set_time(TimeValue.HYDRAULIC_STEP, step_s)
-    project.set_time(TimeValue.PATTERN_START, pattern_start_s)
-    project.set_time(TimeValue.START_CLOCK, start_clock_s)
+    setup.set_time(TimeValue.DURATION, duration_s)
+    step_s = min(setup.project.time(TimeValue.HYDRAULIC_STEP), HOUR_S)
+    setup.set_time(TimeValue.REPORT_START, 0)
+    setup.set_time(TimeValue.REPORT_STEP, HOUR_S)
+    setup.set_time(TimeValue.HYDRAULIC_STEP, step_s)
+    setup.set_time(TimeValue.PATTERN_START, pattern_start_s)
+    setup.set_time(TimeValue.START_CLOCK, start_clock_s)

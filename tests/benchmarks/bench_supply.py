@@ -18,7 +18,7 @@ from pathlib import Path
 
 from models.networks.ctown import SCADA_CSV, SENSORS_CSV, SUPPLY_INP
 from models.pool import EnginePool
-from models.supply.epanet import Project, TimeValue
+from models.supply.epanet import DemandModel, Project, TimeValue
 from models.supply.inp import vet_inp
 from models.supply.model import EpanetSupply
 from twin.ports import SupplyRequest
@@ -77,7 +77,7 @@ def median_s(work: Callable[[], object]) -> float:
 def bare_loop(text: str, *, pressure_driven: bool) -> None:
     with Project(text) as project:
         if pressure_driven:
-            project.set_pressure_driven(10.0)
+            project.set_demand_model(DemandModel(True, 0.0, project.units.engine_pressure(10.0), 0.5))
         project.set_time(TimeValue.DURATION, HOURS * 3600)
         for _ in project.steps():
             pass

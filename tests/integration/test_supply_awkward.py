@@ -10,10 +10,10 @@ from supply_networks import ONE_TANK, a_request
 
 from models.pool import EnginePool
 from models.supply.epanet import Project
-from models.supply.facts import read_facts
 from models.supply.inp import vet_inp
 from models.supply.loader import load_network
 from models.supply.model import EpanetSupply
+from models.supply.open_supply import OpenSupply
 from models.supply.run import run_network
 from models.supply.simulation import run
 from twin.errors import InputError, ModelError
@@ -84,5 +84,6 @@ def test_a_run_that_ends_early_is_a_model_error(tmp_path: Path) -> None:
 
 def test_a_run_that_does_not_converge_is_a_model_error(tmp_path: Path) -> None:
     inp = changed("Unbalanced Continue 10", "Unbalanced Continue 0\nTrials 1\nAccuracy 0.00001")
-    with Project(vet_inp(inp), tmp_path) as project, pytest.raises(ModelError, match="hydraulically unbalanced"):
-        run(project, read_facts(project, "EPANET"), wall_limit_s=10)
+    supply = OpenSupply(vet_inp(inp), tmp_path)
+    with pytest.raises(ModelError, match="hydraulically unbalanced"), supply.setup() as setup:
+        run(setup, wall_limit_s=10)

@@ -1,0 +1,177 @@
+"""A supply model held open in EPANET, for one question after the other: set up, run, put back.
+
+An answer must not depend on what was asked before. What is kept in whole numbers (statuses of pipes, patterns,
+controls, times) is put back exactly; a number with a unit is not, since EPANET's conversions round. A project in which
+such a number was changed, or whose run failed, is spent, and is opened afresh for the next question.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.supply.epanet import (
+    ControlType,
+    Count,
+    DemandModel,
+    LinkType,
+    LinkValue,
+    NodeValue,
+    Option,
+    Project,
+    TimeValue,
+    engine_version,
+)
+from models.supply.facts import Floats, ModelFacts, read_facts
+from models.supply.inp import vet_inp
+from models.supply.loader import model_hash
+
+_KEPT_OPEN = 4
+
+
+class OpenSupply:
+    """A vetted INP, open in EPANET; its files lie in `folder`, or in the folder at work when it is opened."""
+
+    def __init__(self, text: str, folder: Path | None = None) -> None:
+        self._text, self._folder = text, folder
+        self._project = Project(text, folder)
+        self._is_spent = False
+        self.facts: ModelFacts = read_facts(self._project, engine_version())
+
+    @contextmanager
+    def setup(self) -> Iterator[Setup]:
+        """Give the project to one question, as its INP has it."""
+        if self._is_spent:
+            self._project.close()
+            self._project = Project(self._text, self._folder)
+        self._is_spent = True  # until all is put back
+        setup = Setup(self._project, self.facts)
+        yield setup
+        setup.put_back()
+        self._is_spent = setup.is_spent
+
+    def close(self) -> None:
+        """Release the engine's memory and files."""
+        self._project.close()
+
+
+class Setup:
+    """A project set up for one question. Indices count from 1, values are in the engine's units."""
+
+    def __init__(self, project: Project, facts: ModelFacts) -> None:
+        self.project, self.facts = project, facts
+        self.is_spent = False
+        self._put_back: list[Callable[[], None]] = []
+
+    def put_back(self) -> None:
+        """Put back all that can be put back exactly, the last first."""
+        while self._put_back:
+            self._put_back.pop()()
+
+    def set_node(self, node: int, what: NodeValue, value: float) -> None:
+        """Set a value of a node."""
+        self.is_spent = True
+        self.project.set_node(node, what, value)
+
+    def set_link(self, link: int, what: LinkValue, value: float) -> None:
+        """Set a value of a link other than its status."""
+        self.is_spent = True
+        self.project.set_link(link, what, value)
+
+    def set_option(self, option: Option, value: float) -> None:
+        """Set a value of the [OPTIONS] section that has no unit."""
+        before = self.project.option(option)
+        self._put_back.append(lambda: self.project.set_option(option, before))
+        self.project.set_option(option, value)
+
+    def set_time(self, what: TimeValue, seconds: int) -> None:
+        """Set a value of the [TIMES] section."""
+        before = self.project.time(what)
+        self._put_back.append(lambda: self.project.set_time(what, before))
+        self.project.set_time(what, seconds)
+
+    def set_pressure_driven(self, required_pressure_m: float, exponent: float = 0.5) -> None:
+        """Let demand depend on pressure: none at 0, all from `required_pressure_m` on."""
+        before = self.project.demand_model()
+        if before.is_pressure_driven:
+            self.is_spent = True
+        else:
+            self._put_back.append(lambda: self.project.set_demand_model(before))
+        required = self.project.units.engine_pressure(required_pressure_m)
+        self.project.set_demand_model(DemandModel(True, 0.0, required, exponent))
+
+    def add_pattern(self, name: str, values: Sequence[float] | Floats) -> int:
+        """Add a time pattern and return its index."""
+        index = self.project.add_pattern(name, values)
+        self._put_back.append(lambda: self.project.delete_pattern(index))
+        return index
+
+    def set_demand_pattern(self, node: int, category: int, pattern: int) -> None:
+        """Give a demand category (from 1) of a junction another pattern."""
+        before = self.project.demand_pattern(node, category)
+        self._put_back.append(lambda: self.project.set_demand_pattern(node, category, before))
+        self.project.set_demand_pattern(node, category, pattern)
+
+    def set_base_demand(self, node: int, category: int, demand: float) -> None:
+        """Set the base demand of a category (from 1) of a junction."""
+        self.is_spent = True
+        self.project.set_base_demand(node, category, demand)
+
+    def set_control(self, control: int, kind: ControlType, link: int, setting: float, node: int, level: float) -> None:
+        """Replace a simple control."""
+        self.is_spent = True
+        self.project.set_control(control, kind, link, setting, node, level)
+
+    def set_status(self, link: int, *, is_open: bool) -> None:
+        """Open or close a link at the start of the run; controls and rules may change that again."""
+        before = self.project.link_value(link, LinkValue.INITIAL_STATUS)
+        if self.project.link_type(link) is LinkType.PIPE:
+            self._put_back.append(lambda: self.project.set_link(link, LinkValue.INITIAL_STATUS, before))
+        else:
+            self.is_spent = True  # a status set by hand costs a pump its speed and a valve its setting
+        self.project.set_link(link, LinkValue.INITIAL_STATUS, float(is_open))
+
+    def release(self, link: int) -> None:
+        """Take a link away from controls, rules and speed patterns."""
+        project = self.project
+        for control in range(1, project.count(Count.CONTROLS) + 1):
+            if project.control(control)[1] == link and project.is_control_enabled(control):
+                self._disable(project.enable_control, control)
+        for rule in range(1, project.count(Count.RULES) + 1):
+            if link in project.links_of_rule(rule) and project.is_rule_enabled(rule):
+                self._disable(project.enable_rule, rule)
+        if project.link_type(link) is LinkType.PUMP and project.link_value(link, LinkValue.SPEED_PATTERN):
+            self.set_link(link, LinkValue.SPEED_PATTERN, 0)
+
+    def hold_closed(self, link: int) -> None:
+        """Close a link for the whole run: controls and rules no longer reach it. Check valves can be closed too."""
+        self.release(link)
+        if self.project.link_type(link) is LinkType.CVPIPE:  # its status is its own
+            self.project.set_link_type(link, LinkType.PIPE)
+            self._put_back.append(lambda: self.project.set_link_type(link, LinkType.CVPIPE))
+        self.set_status(link, is_open=False)
+
+    def _disable(self, enable: Callable[[int, bool], None], number: int) -> None:
+        self._put_back.append(lambda: enable(number, True))
+        enable(number, False)
+
+
+_open: OrderedDict[str, OpenSupply] = OrderedDict()
+"""The models that this process holds open, by hash, the one used last at the end."""
+
+
+def open_supply(inp: bytes) -> OpenSupply:
+    """Return a model held open in this process, which must be an engine worker.
+
+    Raises:
+        InputError: If the INP is refused or cannot be read.
+    """
+    key = model_hash(inp)
+    if key not in _open:
+        _open[key] = OpenSupply(vet_inp(inp))
+        while len(_open) > _KEPT_OPEN:
+            _open.popitem(last=False)[1].close()
+    _open.move_to_end(key)
+    return _open[key]
