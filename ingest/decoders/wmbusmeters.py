@@ -10,6 +10,9 @@ What the meter says of itself (`status`, `current_status`, `current_alarms`, `er
 `device_alarm` or `device_status`, and into the events. An alarm about the water (a leak, a burst, reverse flow) is an
 alarm among the events, but leaves the readings as good as they are: the register counts what leaks. Only fields that
 somebody mapped make a meter known: its neighbours' telegrams are refused as empty, and nothing of them is noted.
+
+What wmbusmeters says of itself and its receiver comes as plain text on a topic of its own (`alarmshell`): a source with
+the option `alarms = true` notes it as an event. Other option (`[source.options]`): `units`, a table of field -> unit.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from ingest.decoders import strict_json
 from ingest.decoders.base import Decoded, SourceOptions, UndecodableError
 from ingest.decoders.mapped_fields import MappedFields, refuse_unknown_options
 from ingest.decoders.meter_status import read_status
-from ingest.decoders.senders import proper_name, require_same
+from ingest.decoders.senders import proper_name, require_same, sender_of_topic
 from ingest.decoders.times import read_time
 from twin.errors import ConfigError
 from twin.events import EventKind, event
@@ -33,18 +36,24 @@ _UNIT_OF_SUFFIX = {
     "kwh": "kWh", "kw": "kW", "w": "W",
 }  # fmt: skip
 _LEVEL = "id"
+_LONGEST_ALARM = 500
 
 
 class WmbusmetersDecoder:
     """Reads the telegrams of wmbusmeters."""
 
     def __init__(self, source: SourceOptions) -> None:
-        refuse_unknown_options(source, frozenset({"units"}), "wmbusmeters")
+        refuse_unknown_options(source, frozenset({"units", "alarms"}), "wmbusmeters")
+        self._are_alarms = source.options.get("alarms", False)
+        if not isinstance(self._are_alarms, bool):
+            raise ConfigError("wmbusmeters: alarms must be true or false")
         self._template = source.template
         self._fields = MappedFields(source, decoder="wmbusmeters", unit_of=unit_of_field)
 
     def decode(self, topic: str, payload: bytes, received_at: datetime) -> Decoded:
-        """Return the mapped values of a telegram, with what the meter says of itself."""
+        """Return the mapped values of a telegram, with what the meter says of itself; or an alarm of the receiver."""
+        if self._are_alarms:
+            return _alarm(topic, payload, received_at)
         telegram = strict_json.load(payload)
         if not isinstance(telegram, dict):
             raise UndecodableError("a telegram of wmbusmeters must be a JSON object")
@@ -79,6 +88,18 @@ def unit_of_field(field: str) -> str:
             f"(_{', _'.join(_UNIT_OF_SUFFIX)}); name one in `units`, or map another field"
         )
     return unit
+
+
+def _alarm(topic: str, payload: bytes, received_at: datetime) -> Decoded:
+    try:
+        text = payload.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise UndecodableError(f"an alarm of wmbusmeters must be text: {error}") from error
+    if not text:
+        raise UndecodableError("an alarm of wmbusmeters must say something")
+    receiver = sender_of_topic(topic)
+    told = event(EventKind.DEVICE_ALARM, receiver, received_at, text[:_LONGEST_ALARM])
+    return Decoded(receiver, many=True, events=[told], is_news=True)
 
 
 def _explain_emptiness(telegram: dict[str, object]) -> None:

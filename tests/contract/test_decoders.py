@@ -129,6 +129,7 @@ EXPECTED: dict[str, list[list[tuple[str, datetime | None, float, str | None]] | 
         ],
         [("M-6", at(0, 13, hour=1), 3.488, "m3")],
         "not water",
+        [],
     ],
     "sensorthings": [
         [("T-5", at(15, 31), 21.5, "degC")],

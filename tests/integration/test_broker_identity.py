@@ -38,7 +38,7 @@ pytestmark = [
     # paho leaves the socket of a failed handshake to the garbage collector.
     pytest.mark.filterwarnings("ignore:.*ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"),
 ]
-GATEWAYS = "gw1:one-4417 gw2:two-9023 +:plus-1 chirpstack:lora-77"
+GATEWAYS = "gw1:one-4417 gw2:two-9023 +:plus-1 chirpstack:lora-77 wmbusmeters:bus-31"
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +148,11 @@ def test_a_network_server_writes_its_own_topics_only(broker: ShippedBroker) -> N
     up = "application/a/device/0101010101010101/event/up"
     heard = heard_after(broker, broker.url("chirpstack", "lora-77"), ["h2/gw1/P-1", "v3/a/devices/d/up"], up)
     assert heard == [up]
+    receiver = broker.url("wmbusmeters", "bus-31")
+    assert heard_after(broker, receiver, ["v1.1/x", "wmbusmeters_alarm"], "wmbusmeters/1") == [
+        "wmbusmeters_alarm",
+        "wmbusmeters/1",
+    ]
 
 
 def test_a_device_hears_its_own_backfill_requests_and_nothing_else(broker: ShippedBroker) -> None:

@@ -240,6 +240,27 @@ def decode_with_unit(field: str) -> Decoded:
     return decode("wmbusmeters", "wmbusmeters/m1", payload, f"m1/{field}", options=f'units = {{ "{field}" = "1" }}')
 
 
+def alarm(payload: bytes, options: str = "alarms = true") -> Decoded:
+    (source,) = parse_mappings(
+        MAPPING.format(decoder="wmbusmeters", name="m1/total_m3", topic="wm/alarm", zero="[]", options=options)
+    )
+    return source.decoder.decode("wm/alarm", payload, NOW)
+
+
+def test_an_alarm_of_the_receiver_is_an_event() -> None:
+    decoded = alarm(b"DeviceInactivity bus 1: nothing heard\n")
+    assert (decoded.readings, decoded.refused, decoded.is_news) == ([], [], True)
+    assert told(decoded) == [(EventKind.DEVICE_ALARM, "wm.alarm", "DeviceInactivity bus 1: nothing heard")]
+
+
+@pytest.mark.parametrize("payload", [b"", b"  ", b"\xff"])
+def test_an_alarm_that_is_no_text_is_refused(payload: bytes) -> None:
+    with pytest.raises(UndecodableError, match="an alarm of wmbusmeters must"):
+        alarm(payload)
+    with pytest.raises(ConfigError, match="alarms must be true or false"):
+        alarm(payload, "alarms = 1")
+
+
 def test_neighbours_and_other_media_leave_no_trace() -> None:
     assert wmbus("m2/total_m3", status="DRY") == Decoded("m1", many=True)
     with pytest.raises(UndecodableError, match="'heat', not water"):
