@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from ingest.decoders.times import require_plausible
 from twin.clock import parse_time
 from twin.errors import InputError
 from twin.readings import Reading, Sensor
@@ -92,7 +93,7 @@ class QuickRows:
     def _moment(self, text: str) -> datetime:
         if len(self._moments) > _MOST_REMEMBERED:
             self._moments.clear()
-        moment = self._moments[text] = parse_time(text)
+        moment = self._moments[text] = require_plausible(parse_time(text))
         return moment
 
 

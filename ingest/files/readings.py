@@ -16,11 +16,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ingest.decoders.base import RawReading
+from ingest.decoders.base import RawReading, Refusal, UndecodableError
+from ingest.decoders.times import require_plausible
 from ingest.files.quick_rows import QuickRows
 from ingest.files.tables import check_header, parse_number
 from twin.clock import as_utc, parse_time
-from twin.errors import ConfigError, InputError
+from twin.errors import ConfigError, InputError, NaiveDatetimeError, UnknownUnitError, WrongDimensionError
 from twin.readings import Reading, Sensor, reading_from_raw
 
 REQUIRED = ("sensor_id", "observed_at", "value")
@@ -36,28 +37,16 @@ _DIGITS = re.compile(r"\d{1,19}", re.ASCII)
 class BadRow:
     """A row that is no reading: `payload` is the line as it stands in the file (Parquet: the row as JSON).
 
-    `reason` is a stable slug (undecodable, unknown_sensor, invalid_input, unknown_unit, wrong_dimension,
-    naive_datetime), `detail` says the rest to a person. `line` counts from 1, the header included (Parquet: rows).
-    `raw` is what the row says where that is understood and a message could say it: no message says `available_at`.
+    `reason` is that of a message with the same fault, `detail` says the rest to a person. `line` counts from 1, the
+    header included (Parquet: rows). `raw` is what the row says where that is understood and a message could say it: no
+    message says `available_at`.
     """
 
     line: int
-    reason: str
+    reason: Refusal
     detail: str
     payload: bytes
     raw: RawReading | None = None
-
-
-class _UndecodableError(InputError):
-    """The row cannot be taken apart."""
-
-    problem = "undecodable"
-
-
-class _UnknownSensorError(InputError):
-    """The row names a sensor that is not registered."""
-
-    problem = "unknown_sensor"
 
 
 def read_readings(
@@ -117,7 +106,7 @@ def _csv_item(
         row = _csv_row(line, columns)
         return _reading(row, sensors, now)
     except InputError as error:
-        return BadRow(number, error.problem, str(error), line.rstrip(b"\r\n"), _raw(row))
+        return BadRow(number, _refusal_of(error), str(error), line.rstrip(b"\r\n"), _raw(row))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -136,13 +125,13 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _csv_row(line: bytes, columns: Sequence[str]) -> dict[str, Any]:
     if len(line) > LONGEST_LINE:
-        raise _UndecodableError(f"the line is longer than {LONGEST_LINE} bytes")
+        raise UndecodableError(f"the line is longer than {LONGEST_LINE} bytes")
     try:
         cells = _cells(line.decode())
     except UnicodeDecodeError as error:
-        raise _UndecodableError("the line is not UTF-8") from error
+        raise UndecodableError("the line is not UTF-8") from error
     if any(cells[len(columns) :]) or len(cells) < len(columns):
-        raise _UndecodableError(f"{len(cells)} cells where the header has {len(columns)} columns")
+        raise UndecodableError(f"{len(cells)} cells where the header has {len(columns)} columns")
     return {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
 
 
@@ -150,7 +139,7 @@ def _cells(text: str) -> list[str]:
     try:
         rows = list(csv.reader([text.rstrip("\r\n")], strict=True))
     except csv.Error as error:
-        raise _UndecodableError(f"not a line of CSV: {error}") from error
+        raise UndecodableError(f"not a line of CSV: {error}") from error
     return [cell.strip() for row in rows for cell in row]
 
 
@@ -192,12 +181,12 @@ def _parquet_rows(
                 except InputError as error:
                     payload = json.dumps(row, default=str).encode() if isinstance(row, dict) else b""
                     raw = _raw(_given(row)) if isinstance(row, dict) else None
-                    yield BadRow(number, error.problem, str(error), payload, raw)
+                    yield BadRow(number, _refusal_of(error), str(error), payload, raw)
 
 
 def _parquet_reading(row: dict[str, Any] | Exception, sensors: Mapping[str, Sensor], now: datetime) -> Reading:
     if isinstance(row, Exception):
-        raise _UndecodableError(f"the row cannot be taken apart: {row}") from row
+        raise UndecodableError(f"the row cannot be taken apart: {row}") from row
     return _reading(_given(row), sensors, now)
 
 
@@ -256,7 +245,9 @@ def _reading(row: Mapping[str, Any], sensors: Mapping[str, Sensor], now: datetim
     sensor_id = str(_present(row, "sensor_id"))
     sensor = sensors.get(sensor_id)
     if sensor is None:
-        raise _UnknownSensorError(f"sensor {sensor_id!r} is not registered; import sensors.csv first")
+        raise UndecodableError(
+            f"sensor {sensor_id!r} is not registered; import sensors.csv first", Refusal.UNKNOWN_SENSOR
+        )
     return reading_from_raw(
         sensor,
         observed_at=_time("observed_at", _present(row, "observed_at")),
@@ -290,16 +281,39 @@ def _present(row: Mapping[str, Any], column: str) -> Any:
 
 def _time(column: str, value: Any) -> datetime:
     try:
-        return as_utc(value) if isinstance(value, datetime) else parse_time(value)
+        return require_plausible(as_utc(value) if isinstance(value, datetime) else parse_time(value))
     except InputError as error:
-        raise type(error)(f"column {column}: {error}") from error
+        raise UndecodableError(f"column {column}: {error}", _refusal_of(error)) from error
 
 
 def _number(column: str, value: Any) -> float:
     try:
-        return parse_number(value) if isinstance(value, str) else _float(value)
+        number = parse_number(value) if isinstance(value, str) else _float(value)
     except InputError as error:
-        raise InputError(f"column {column}: {error}") from error
+        reason = Refusal.UNDECODABLE if _is_finite_text(value) else Refusal.NOT_FINITE
+        raise UndecodableError(f"column {column}: {error}", reason) from error
+    if not math.isfinite(number):
+        raise UndecodableError(f"column {column}: {value!r} is not finite", Refusal.NOT_FINITE)
+    return number
+
+
+def _is_finite_text(value: Any) -> bool:
+    """Whether text spells no NaN, no infinity and no number beyond all floats; what is no number is none of these."""
+    try:
+        return not isinstance(value, str) or math.isfinite(float(value))
+    except ValueError:
+        return True
+
+
+def _refusal_of(error: InputError) -> Refusal:
+    """Return the reason that a message with the same fault has."""
+    if isinstance(error, UndecodableError):
+        return error.reason
+    if isinstance(error, UnknownUnitError):
+        return Refusal.UNKNOWN_UNIT
+    if isinstance(error, WrongDimensionError):
+        return Refusal.WRONG_DIMENSION
+    return Refusal.NAIVE_TIME if isinstance(error, NaiveDatetimeError) else Refusal.UNDECODABLE
 
 
 def _float(value: Any) -> float:

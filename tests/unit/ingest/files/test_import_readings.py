@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -54,21 +55,27 @@ def test_empty_cells_of_optional_columns(tmp_path: Path) -> None:
 
 BAD_ROWS = {
     "unknown sensor": ("x-9,2026-04-01T05:00:00Z,1,m,,", "unknown_sensor", "'x-9' is not registered"),
-    "no sensor": (",2026-04-01T05:00:00Z,1,m,,", "invalid_input", "sensor_id is empty"),
-    "no time": ("p-1,,1,m,,", "invalid_input", "observed_at is empty"),
-    "no value": ("p-1,2026-04-01T05:00:00Z,,m,,", "invalid_input", "value is empty"),
-    "nan": ("p-1,2026-04-01T05:00:00Z,nan,m,,", "invalid_input", "'nan' is not a number"),
-    "infinite": ("p-1,2026-04-01T05:00:00Z,1e999,m,,", "invalid_input", "too large"),
-    "word": ("p-1,2026-04-01T05:00:00Z,high,m,,", "invalid_input", "'high' is not a number"),
+    "no sensor": (",2026-04-01T05:00:00Z,1,m,,", "undecodable", "sensor_id is empty"),
+    "no time": ("p-1,,1,m,,", "undecodable", "observed_at is empty"),
+    "no value": ("p-1,2026-04-01T05:00:00Z,,m,,", "undecodable", "value is empty"),
+    "nan": ("p-1,2026-04-01T05:00:00Z,nan,m,,", "not_finite", "'nan' is not a number"),
+    "infinite": ("p-1,2026-04-01T05:00:00Z,1e999,m,,", "not_finite", "too large"),
+    "word": ("p-1,2026-04-01T05:00:00Z,high,m,,", "undecodable", "'high' is not a number"),
     "unknown unit": ("p-1,2026-04-01T05:00:00Z,1,furlong,,", "unknown_unit", "furlong"),
     "wrong dimension": ("p-1,2026-04-01T05:00:00Z,1,L/s,,", "wrong_dimension", "measures flow"),
-    "no zone": ("p-1,2026-04-01T05:00:00,1,m,,", "naive_datetime", "observed_at"),
-    "no such day": ("p-1,2026-02-30T05:00:00Z,1,m,,", "invalid_input", "observed_at"),
-    "before time": ("p-1,0001-01-01T00:00:00+10:00,1,m,,", "invalid_input", "observed_at"),
-    "availability without zone": ("p-1,2026-04-01T05:00:00Z,1,m,2026-04-01,", "naive_datetime", "available_at"),
-    "seq with a point": ("p-1,2026-04-01T05:00:00Z,1,m,,1.0", "invalid_input", "seq"),
-    "seq below zero": ("p-1,2026-04-01T05:00:00Z,1,m,,-1", "invalid_input", "seq"),
-    "seq too long": ("p-1,2026-04-01T05:00:00Z,1,m,,9223372036854775808", "invalid_input", "seq"),
+    "no zone": ("p-1,2026-04-01T05:00:00,1,m,,", "naive_time", "observed_at"),
+    "no such day": ("p-1,2026-02-30T05:00:00Z,1,m,,", "undecodable", "observed_at"),
+    "before time": ("p-1,0001-01-01T00:00:00+10:00,1,m,,", "undecodable", "observed_at"),
+    "after time": ("p-1,9999-01-01T00:00:00Z,1,m,,", "implausible_time", "observed_at"),
+    "known in the middle ages": (
+        "p-1,2026-04-01T05:00:00Z,1,m,1111-11-11T11:11:11Z,",
+        "implausible_time",
+        "available_at",
+    ),
+    "availability without zone": ("p-1,2026-04-01T05:00:00Z,1,m,2026-04-01,", "naive_time", "available_at"),
+    "seq with a point": ("p-1,2026-04-01T05:00:00Z,1,m,,1.0", "undecodable", "seq"),
+    "seq below zero": ("p-1,2026-04-01T05:00:00Z,1,m,,-1", "undecodable", "seq"),
+    "seq too long": ("p-1,2026-04-01T05:00:00Z,1,m,,9223372036854775808", "undecodable", "seq"),
     "too few cells": ("p-1,2026-04-01T05:00:00Z", "undecodable", "2 cells where the header has 6"),
     "too many cells": (f"{GOOD},more", "undecodable", "7 cells where the header has 6"),
     "stray quote": ('"p-1,2026-04-01T05:00:00Z,1,m,,', "undecodable", "not a line of CSV"),
@@ -222,7 +229,7 @@ def test_parquet_gives_the_same_readings(tmp_path: Path) -> None:
     reading, bad = read(path)
     assert reading == READING
     assert isinstance(bad, BadRow)
-    assert (bad.line, bad.reason, bad.detail) == (2, "invalid_input", "column value is empty")
+    assert (bad.line, bad.reason, bad.detail) == (2, "undecodable", "column value is empty")
     assert json.loads(bad.payload)["observed_at"] == "2026-04-01 06:00:00+00:00"
 
 
@@ -252,20 +259,20 @@ def test_parquet_of_text(tmp_path: Path) -> None:
     reading, no_time, naive = read(path)
     assert isinstance(reading, Reading)
     assert reading.raw_value == 3.0
-    assert [item.reason for item in (no_time, naive) if isinstance(item, BadRow)] == ["invalid_input", "naive_datetime"]
+    assert [item.reason for item in (no_time, naive) if isinstance(item, BadRow)] == ["undecodable", "naive_time"]
 
 
 def test_parquet_times_without_zone_are_bad_rows(tmp_path: Path) -> None:
     (bad,) = read(parquet(tmp_path, sensor_id=["p-1"], observed_at=[datetime(2026, 4, 1)], value=[1.0]))  # noqa: DTZ001
     assert isinstance(bad, BadRow)
-    assert bad.reason == "naive_datetime"
+    assert bad.reason == "naive_time"
 
 
 def test_parquet_values_that_are_no_numbers_are_bad_rows(tmp_path: Path) -> None:
-    for values in ([True], [b"1"], [float("nan")], [float("inf")], [FIVE], [[1.0]]):
-        (bad,) = read(parquet(tmp_path, sensor_id=["p-1"], observed_at=[FIVE], value=values))
+    for value in (True, b"1", math.nan, math.inf, FIVE, [1.0]):
+        (bad,) = read(parquet(tmp_path, sensor_id=["p-1"], observed_at=[FIVE], value=[value]))
         assert isinstance(bad, BadRow)
-        assert bad.reason == "invalid_input"
+        assert bad.reason == ("not_finite" if value in (math.inf, math.nan) else "undecodable")
 
 
 def test_a_parquet_time_beyond_all_calendars_is_a_bad_row(tmp_path: Path) -> None:
