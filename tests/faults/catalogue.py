@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from faults.reckoning import count
 from faults.stand import Sending, Stand
 from servers.http_proxy import Way
 from servers.small_disk import fill
@@ -16,6 +15,8 @@ from servers.small_disk import fill
 LOUD = "loud"
 """The gateway that sends far too much; the others' lag must not show it."""
 LAG_LIMIT_S = 2.0
+LATE = "late"
+"""The gateway that hands over at once what it could not send ten minutes ago."""
 SPOOL_READINGS = 1000
 """So many may wait where the spool is to be filled up."""
 
@@ -47,7 +48,12 @@ class Drill:
 
 @dataclass(frozen=True)
 class Fault:
-    """One row of the table. A fault that strikes `kills` or `restarts` is struck more often in a long run."""
+    """One row of the table. A fault that strikes `kills` or `restarts` is struck more often in a long run.
+
+    `loud` adds two gateways: one far beyond its rate, and one with a backlog that no rate is held against. A fault that
+    `finds_gaps` makes the ledger of gaps believe in some. Unless `settles_gaps` is False, it is right
+    again at the end. Where `contradicts` is False, no value contradicts another.
+    """
 
     name: str
     strike: Callable[[Drill], None]
@@ -59,6 +65,11 @@ class Fault:
     gateways: int = 40
     rate: float = 1500.0
     loud: bool = False
+    ingesters: int = 1
+    by: str = "faults.publishing"
+    finds_gaps: bool = False
+    settles_gaps: bool = True
+    contradicts: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -70,6 +81,28 @@ def kill_ingester(drill: Drill) -> None:
         drill.stand.await_stored(goal)
         drill.stand.kill_ingester()
         drill.stand.start_ingester()
+
+
+def kill_one_of_two(drill: Drill) -> None:
+    """Kill one of two that share the messages, in turn; the other sees gaps, which the killed one fills afterwards."""
+    stand = drill.stand
+    for strike, goal in enumerate(drill.strikes()):
+        which = strike % 2
+        stand.await_stored(goal)
+        found = stand.gaps()
+        stand.kill_ingester(which)
+        drill.notes += [] if _is_so_soon(stand, lambda found=found: stand.gaps() > found) else ["once no gap was seen"]
+        stand.start_ingester(which, must_subscribe=True)
+
+
+def kill_both_of_two(drill: Drill) -> None:
+    """Kill both at once: nobody is left who could look, and what either had put down to be looked at is forgotten."""
+    for goal in drill.strikes():
+        drill.stand.await_stored(goal)
+        for which in (0, 1):
+            drill.stand.kill_ingester(which)
+        for which in (0, 1):
+            drill.stand.start_ingester(which, must_subscribe=True)
 
 
 def kill_forwarder(drill: Drill) -> None:
@@ -105,6 +138,44 @@ def kill_broker(drill: Drill) -> None:
         stand.start_broker()
         stand.await_("the ingester's return", lambda before=before: stand.network.subscriptions > before)
         drill.sending.tell(f"doubt {saved_at - 1:.3f}")
+
+
+# ------------------------------------------------------------------------------------------------- the gateway
+
+
+def kill_gateway(drill: Drill) -> None:
+    """Kill the gateway in the flow, and every other time while its outbox holds what a broker that is away lacks."""
+    stand = drill.stand
+    for strike, goal in enumerate(drill.strikes()):
+        stand.await_stored(goal)
+        if strike % 2:
+            drill.sending.tell("kill")
+            stand.kills += 1
+            continue
+        stand.stop_broker()
+        taken = drill.sending.acknowledged
+        more = min(taken + 100, drill.sending.planned)
+        stand.await_("readings in the outbox", lambda more=more: drill.sending.acknowledged >= more)
+        drill.sending.tell("kill")
+        stand.kills += 1
+        drill.pause(0.1, 0.5)
+        stand.start_broker()
+        stand.restarts += 1
+
+
+def kill_broker_behind_gateway(drill: Drill) -> None:
+    """Kill the broker with messages in hand that it has acknowledged; the ledger of gaps has the gateway send again."""
+    stand = drill.stand
+    for goal in drill.strikes():
+        stand.await_stored(goal)
+        stand.network.part()
+        drill.pause(0.3, 0.9)
+        before = stand.network.subscriptions
+        stand.kill_broker()
+        stand.network.heal()
+        stand.start_broker()
+        stand.await_("the ingester's return", lambda before=before: stand.network.subscriptions > before)
+    drill.notes.append("the gateway was asked")
 
 
 def kill_ingester_and_restart_broker(drill: Drill) -> None:
@@ -183,7 +254,7 @@ def refuse_batches(drill: Drill) -> None:
     stand.await_("an empty spool", lambda: stand.waiting() == 0)
     stand.way.refused_line = None
     stand.way.become(Way.GOOD)
-    quarantined = count(stand.store_file, "SELECT quarantined FROM tally")
+    quarantined = stand.quarantined()
     if not quarantined:
         stand.wrongs.append("nothing was quarantined")
     drill.notes.append(f"{stand.release_quarantine()} of {quarantined} quarantined were released")
@@ -196,7 +267,7 @@ def fill_spool(drill: Drill) -> None:
     stand.await_stored(1)
     stand.way.become(Way.AWAY)
     _await_standstill(stand)
-    told = count(stand.registry_file, "SELECT count(*) FROM events WHERE subject LIKE 'readings: waiting from %'")
+    told = stand.registry.count("SELECT count(*) FROM events WHERE subject LIKE 'readings: waiting from %'")
     drill.notes.append(f"{stand.waiting()} of {SPOOL_READINGS} waited, {told} events")
     due = sum(stand.waiting() >= level * SPOOL_READINGS for level in (0.70, 0.95))
     if told != due:
@@ -217,12 +288,19 @@ def fill_disk(drill: Drill) -> None:
         _await_standstill(stand)
         ballast.unlink()
         return
-    assert stand.ingester is not None
     drill.notes.append("no disk could be mounted: the ingester's files could not grow instead")
-    limit = (stand.data / f"{stand.store_file.name}-wal").stat().st_size + 64 * 1024
-    resource.prlimit(stand.ingester.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    limit = stand.store_files[0].with_name(f"{stand.store_files[0].name}-wal").stat().st_size + 64 * 1024
+    resource.prlimit(stand.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     _await_standstill(stand)
-    resource.prlimit(stand.ingester.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    resource.prlimit(stand.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def _is_so_soon(stand: Stand, ready: Callable[[], bool]) -> bool:
+    try:
+        stand.await_("it", ready, within_s=4)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _await_standstill(stand: Stand) -> None:
@@ -248,7 +326,7 @@ def jump_clock(drill: Drill) -> None:
 
 
 def burst(drill: Drill) -> None:
-    """The loud gateway is a flow of its own, begun by the runner; here it only has its time."""
+    """The loud gateway and the late one are flows of their own, begun by the runner; here they only have their time."""
     drill.stand.await_("the burst", lambda: all(sending.is_done for sending in drill.stand.sendings))
 
 
@@ -263,9 +341,34 @@ def poison(drill: Drill) -> None:
     """The flow itself is the fault."""
 
 
+GATEWAY = "faults.feeding"
+
 FAULTS = (
     Fault("kill -9 of the ingester", kill_ingester, counts="kills"),
     Fault("kill -9 of the forwarder", kill_forwarder, on_influx=True, counts="kills"),
+    Fault("kill -9 of one of two", kill_one_of_two, counts="kills", ingesters=2, rate=300.0, finds_gaps=True),
+    Fault("kill -9 of both of two", kill_both_of_two, counts="kills", ingesters=2),
+    Fault(
+        "kill -9 of one of two on influx",
+        kill_one_of_two,
+        on_influx=True,
+        counts="kills",
+        ingesters=2,
+        rate=300.0,
+        gateways=5,
+        finds_gaps=True,
+        contradicts=False,
+    ),
+    Fault("kill -9 of the gateway", kill_gateway, counts="kills", by=GATEWAY, gateways=1),
+    Fault(
+        "broker kill -9, gateway asked",
+        kill_broker_behind_gateway,
+        counts="restarts",
+        by=GATEWAY,
+        gateways=1,
+        bad=0.0,
+        finds_gaps=True,
+    ),
     Fault("broker restart", restart_broker, counts="restarts"),
     Fault("broker kill -9, backfill", kill_broker, counts="restarts"),
     Fault("network delay", delay_network),
@@ -281,7 +384,7 @@ FAULTS = (
     Fault("spool full", fill_spool, on_influx=True, rate=500.0, settings={"spool_readings": str(SPOOL_READINGS)}),
     Fault("disk full", fill_disk, small_disk=True),
     Fault("disk full under the spool", fill_disk, small_disk=True, on_influx=True),
-    Fault("clock jumps", jump_clock),
+    Fault("clock jumps", jump_clock, settles_gaps=False),
     Fault("poison messages", poison, poison=0.1),
     Fault("burst of one gateway", burst, bad=0.0, rate=200.0, gateways=10, loud=True),
     Fault("kill -9 in a burst", kill_in_burst, bad=0.0, rate=200.0, gateways=10, loud=True),

@@ -35,7 +35,8 @@ _POISON = (
 class Flow:
     """How many messages, of which gateways (`{name}-{number}`), ending at a moment, a millisecond from one another.
 
-    `bad` is the share of everything that is not a single good reading, `poison` that of the worst.
+    `bad` is the share of everything that is not a single good reading, `poison` that of the worst. With `contradicts`
+    some have a time that was had before, with another value.
     """
 
     seed: int
@@ -45,6 +46,7 @@ class Flow:
     gateways: int = 40
     bad: float = 0.1
     poison: float = 0.0
+    contradicts: bool = True
 
     @property
     def sensor_ids(self) -> list[str]:
@@ -75,11 +77,11 @@ class Flow:
         for n in range(self.count):
             gateway = f"{self.name}-{draw.randrange(self.gateways)}"
             sensor_id = f"{gateway}-{draw.randrange(SENSORS)}"
-            item = {**self._item(n), "seq": seqs[sensor_id]}
-            seqs[sensor_id] += 1
             if draw.random() < self.poison:
                 yield Planned(n, f"h2/{gateway}/{sensor_id}", _padded(draw.choice(_POISON), n), is_bad=True)
             elif draw.random() >= self.bad:
+                item = {**self._item(n), "seq": seqs[sensor_id]}
+                seqs[sensor_id] += 1
                 last = (gateway, sensor_id, item)
                 yield Planned(n, f"h2/{gateway}/{sensor_id}", json.dumps(item).encode())
             else:
@@ -102,7 +104,7 @@ class Flow:
                 for s in range(draw.randint(1, SENSORS))
             ]
             return Planned(n, f"h2/{gateway}", json.dumps({"readings": items}).encode())
-        if what == "conflict" and last is not None:
+        if what == "conflict" and self.contradicts and last is not None:
             topic, item = f"h2/{last[0]}/{last[1]}", {**last[2], "value": n / 1000 + 1e6}
         elif what == "unit":
             item["unit"] = WRONG_UNIT

@@ -16,7 +16,7 @@ import struct
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +29,30 @@ _TELL_EVERY_S = 0.1
 _CONNACK, _PUBACK = 2, 4
 
 
+class State:
+    """What a sender has had confirmed of its messages; told as lines of JSON on standard output."""
+
+    def __init__(self, messages: Iterable[Planned]) -> None:
+        self._items = {message.n: sum(1 for _ in items_of(message)) for message in messages}
+        self._told = 0.0
+        self.confirmed: set[int] = set()
+
+    def tell(self, *, is_done: bool) -> None:
+        """Tell it, if that was not just done."""
+        now = time.monotonic()
+        if now - self._told < _TELL_EVERY_S:
+            return
+        self._told = now
+        state = {
+            "messages": len(self._items),
+            "planned": sum(self._items.values()),
+            "acknowledged": sum(self._items[n] for n in self.confirmed),
+            "is_done": is_done and len(self.confirmed) == len(self._items),
+        }
+        sys.stdout.write(json.dumps(state) + "\n")
+        sys.stdout.flush()
+
+
 class Publisher:
     """Sends the plan at up to `rate` messages a second, with at most a window of them unacknowledged."""
 
@@ -38,16 +62,15 @@ class Publisher:
         self._client_id = f"publisher-{flow.name}"
         self._port = port
         self._rate = rate
-        self._items = {n: sum(1 for _ in items_of(message)) for n, message in self._messages.items()}
+        self._state = State(self._messages.values())
         self._due = deque(flow.order())
         self._under_way: dict[int, int] = {}
-        self._confirmed: set[int] = set()
         self._socket: socket.socket | None = None
         self._unread = b""
         self._packet_id = 0
         self._sent = 0
         self._began = time.monotonic()
-        self._told = self._heard = 0.0
+        self._heard = 0.0
         self._holding = False
 
     def run(self, commands: IO[bytes]) -> None:
@@ -63,7 +86,7 @@ class Publisher:
             except OSError:
                 self._lose_connection()
                 time.sleep(0.05)
-            self._tell()
+            self._state.tell(is_done=not self._due and not self._under_way)
 
     def _obey(self, text: bytes | None) -> bool:
         for command, *argument in (line.split() for line in (text or b"").splitlines()):
@@ -73,7 +96,7 @@ class Publisher:
         return text != b""
 
     def _drop_confirmations(self, numbers: list[int]) -> None:
-        self._confirmed.difference_update(numbers)
+        self._state.confirmed.difference_update(numbers)
         self._due.extend(numbers)
 
     def _turn(self) -> None:
@@ -133,7 +156,7 @@ class Publisher:
             self._heard = time.monotonic()
             acknowledged = list(self._acknowledged_in(data))
             self._ledger.note_acknowledged(acknowledged, time.time())
-            self._confirmed.update(acknowledged)
+            self._state.confirmed.update(acknowledged)
 
     def _acknowledged_in(self, data: bytes) -> Iterator[int]:
         data = self._unread + data
@@ -144,20 +167,6 @@ class Publisher:
                 raise ConnectionError(f"the broker sent {kind:#x}")
             if packet_id in self._under_way:
                 yield self._under_way.pop(packet_id)
-
-    def _tell(self) -> None:
-        now = time.monotonic()
-        if now - self._told < _TELL_EVERY_S:
-            return
-        self._told = now
-        state = {
-            "messages": len(self._messages),
-            "planned": sum(self._items.values()),
-            "acknowledged": sum(self._items[n] for n in self._confirmed),
-            "is_done": not self._due and not self._under_way and len(self._confirmed) == len(self._messages),
-        }  # fmt: skip
-        sys.stdout.write(json.dumps(state) + "\n")
-        sys.stdout.flush()
 
 
 def _text(text: str) -> bytes:

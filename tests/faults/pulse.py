@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from contextlib import closing
 
+from faults.evidence import ask_file
 from faults.ledger import items_of, read
 from faults.stand import Sending, Stand
 
@@ -55,8 +55,7 @@ class Pulse:
 
     def _look(self) -> None:
         try:
-            with closing(sqlite3.connect(f"file:{self._stand.store_file}?mode=ro", uri=True, timeout=5)) as database:
-                rows = database.execute(_NEWEST).fetchall()
+            rows = ask_file(self._stand.store_files[0], _NEWEST)
         except sqlite3.OperationalError:
             return
         at = time.time()

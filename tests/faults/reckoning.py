@@ -6,26 +6,16 @@ sent. Of readings that contradict each other (same sensor, same time) exactly on
 
 from __future__ import annotations
 
-import csv
 import json
-import sqlite3
-import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from faults.evidence import Letter, OpenGap, StoredRow
 from faults.ledger import Item, Key, items_of, read, to_us
-from servers.influxdb import Influx
 
-StoredRow = tuple[str, int, float]
-"""A sensor, a moment in microseconds, and the value as it was received."""
-Letter = tuple[str, bytes, str]
-"""Topic, payload and reason of a dead letter."""
-
-_RATE_LIMITED = "rate_limited"
+_RATE_LIMITED, _CONFLICT = "rate_limited", "conflict"
 _TOLD_AT_MOST = 5
 
 
@@ -81,6 +71,20 @@ def reckon(ledgers: Iterable[Path], rows: Sequence[StoredRow], letters: Sequence
     return found
 
 
+def wrong_gaps(gaps: Iterable[OpenGap], letters: Iterable[Letter]) -> list[OpenGap]:
+    """Return the open gaps that miss something else than what lies between their ends as dead letters."""
+    dead: dict[str, list[int]] = defaultdict(list)
+    for topic, payload, reason in letters:
+        said = _said(topic, payload)
+        if said is not None and reason != _CONFLICT:
+            dead[topic.rpartition("/")[2]].append(int(str(said[1])))
+    return [
+        (sensor_id, start, end, missing)
+        for sensor_id, start, end, missing in gaps
+        if missing != sum(start < time_us < end for time_us in dead[sensor_id])
+    ]
+
+
 class _Graves:
     """The dead letters, found by the bytes of the message or by what they say of a reading."""
 
@@ -118,52 +122,3 @@ def _said(topic: str, payload: bytes) -> tuple[object, ...] | None:
         return topic, to_us(content["observed_at"]), repr(float(content["value"])), content.get("unit")
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return None
-
-
-# ------------------------------------------------------------------------------- reading without the code under test
-
-
-def rows_in_sqlite(path: Path) -> list[StoredRow]:
-    with closing(sqlite3.connect(path, timeout=30)) as database:
-        return database.execute(
-            "SELECT sensor_id, time, raw_value FROM reading JOIN series USING (series) ORDER BY series, time"
-        ).fetchall()
-
-
-def rows_in_influx(server: Influx, bucket: str) -> list[StoredRow]:
-    """Ask the server for every point of the bucket, in whatever series it is."""
-    question = (
-        f'from(bucket: "{bucket}") |> range(start: 2000-01-01T00:00:00Z, stop: 2100-01-01T00:00:00Z)'
-        ' |> filter(fn: (r) => r._measurement == "reading" and r._field == "raw_value")'
-        ' |> keep(columns: ["_time", "_value", "sensor_id"]) |> group()'
-    )
-    request = urllib.request.Request(
-        f"{server.url}/api/v2/query?org={server.org}",
-        data=question.encode(),
-        headers={
-            "Authorization": f"Token {server.token}",
-            "Content-Type": "application/vnd.flux",
-            "Accept": "application/csv",
-        },
-    )
-    with urllib.request.urlopen(request, timeout=120) as response:
-        text = response.read().decode()
-    table = csv.DictReader(text.replace("\r\n", "\n").splitlines())
-    return [(row["sensor_id"], to_us(row["_time"]), float(row["_value"])) for row in table if row.get("_time")]
-
-
-def letters_in(path: Path) -> list[Letter]:
-    with closing(sqlite3.connect(path, timeout=30)) as database:
-        found: list[tuple[str, Any, str]] = database.execute(
-            "SELECT topic, payload, reason FROM dead_letters ORDER BY letter_id"
-        ).fetchall()
-    return [(topic, bytes(payload), reason) for topic, payload, reason in found]
-
-
-def count(path: Path, question: str) -> int:
-    """Return one number from a database that may not be there yet, or be busy."""
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
-            return int(database.execute(question).fetchone()[0])
-    except sqlite3.OperationalError:
-        return 0

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from faults.catalogue import FAULTS, Fault
-from faults.run import Outcome, Scale, run_fault, table
-from servers.influxdb import Influx, influxdb
+from faults.run import Outcome, Scale, Servers, run_fault, table
+from servers import postgres
+from servers.influxdb import influxdb
 
 pytestmark = [pytest.mark.needs_mosquitto, pytest.mark.timeout(180)]
 
@@ -29,15 +31,16 @@ def outcomes(request: pytest.FixtureRequest) -> Iterator[list[Outcome]]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
-    with influxdb(tmp_path_factory.mktemp("influx")) as running:
-        yield running
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with influxdb(tmp_path_factory.mktemp("influx")) as influx, ExitStack() as stack:
+        registry = tmp_path_factory.mktemp("postgres")
+        yield Servers(influx, stack.enter_context(postgres.postgres(registry)) if postgres.find() else "")
 
 
-def run(fault: Fault, folder: Path, server: Influx | None, outcomes: list[Outcome]) -> None:
+def run(fault: Fault, folder: Path, servers: Servers, outcomes: list[Outcome]) -> None:
     place = folder / "-".join(fault.name.split())
     place.mkdir()
-    outcome = run_fault(fault, SHORT, seed=SEED, folder=place, server=server)
+    outcome = run_fault(fault, SHORT, seed=SEED, folder=place, servers=servers)
     outcomes.append(outcome)
     assert outcome.wrongs == []
     assert outcome.acknowledged == outcome.stored + outcome.dead
@@ -50,12 +53,12 @@ def named(fault: Fault) -> str:
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if not fault.on_influx], ids=named)
 def test_in_the_embedded_store_nothing_is_lost(fault: Fault, tmp_path: Path, outcomes: list[Outcome]) -> None:
-    run(fault, tmp_path, None, outcomes)
+    run(fault, tmp_path, Servers(), outcomes)
 
 
 @pytest.mark.needs_influxdb
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.on_influx], ids=named)
 def test_behind_the_spool_nothing_is_lost(
-    fault: Fault, tmp_path: Path, server: Influx, outcomes: list[Outcome]
+    fault: Fault, tmp_path: Path, servers: Servers, outcomes: list[Outcome]
 ) -> None:
-    run(fault, tmp_path, server, outcomes)
+    run(fault, tmp_path, servers, outcomes)

@@ -1,4 +1,7 @@
-"""The judge of the fault runs sees what it is there to see: each kind of wrong, once, and nothing where all is well."""
+"""The judge of the fault runs sees what it is there to see: each kind of wrong, once, and nothing where all is well.
+
+Held against made-up rows first, then against an ingester that really makes the mistakes.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ import json
 from pathlib import Path
 
 import pytest
+from faults.catalogue import FAULTS
+from faults.evidence import Letter, OpenGap, StoredRow
 from faults.ledger import Ledger, Planned
-from faults.reckoning import Letter, StoredRow, reckon
+from faults.reckoning import reckon, wrong_gaps
+from faults.run import Scale, Servers, run_fault
 
 AT = "2026-01-01T00:00:00.000001Z"
 AT_US = 1_767_225_600_000_001
@@ -119,3 +125,40 @@ def test_what_the_broker_may_have_forgotten_is_unconfirmed_and_still_acknowledge
     assert book.doubt(since=2.0) == [1, 2, 3, 4, 5]
     book.close()
     assert reckon([ledger], ROWS[1:], LETTERS).lost == 1
+
+
+@pytest.mark.parametrize(
+    ("gap", "is_wrong"),
+    [
+        pytest.param(("P2", AT_US - 10, AT_US + 10, 1), False, id="a dead letter lies in it"),
+        pytest.param(("P2", AT_US - 10, AT_US + 10, 2), True, id="it misses more than the dead letter"),
+        pytest.param(("P2", AT_US, AT_US + 10, 1), True, id="the dead letter lies at its edge"),
+        pytest.param(("P1", AT_US - 10, AT_US + 10, 1), True, id="the dead letter is of another sensor"),
+        pytest.param(("P4", AT_US - 10, AT_US + 10, 1), True, id="the dead letter only contradicts"),
+    ],
+)
+def test_a_gap_may_be_open_only_around_dead_letters(gap: OpenGap, is_wrong: bool) -> None:
+    letters = [*LETTERS, ("h2/g/P4", RIVAL.payload, "conflict")]
+    assert wrong_gaps([gap], letters) == ([gap] if is_wrong else [])
+
+
+@pytest.mark.needs_mosquitto
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("sabotage", "wrong"),
+    [
+        pytest.param("acknowledge_first", "are neither stored nor dead", id="acknowledged before it is stored"),
+        pytest.param("lose_a_batch", "are neither stored nor dead", id="a batch is dropped"),
+        pytest.param("store_twice", "rows were never sent", id="rows are stored twice"),
+        pytest.param("swallow_letters", "are neither stored nor dead", id="dead letters are not kept"),
+    ],
+)
+def test_an_ingester_that_makes_mistakes_is_found_out(
+    sabotage: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULTS_SABOTAGE", sabotage)
+    monkeypatch.setattr("faults.stand._NO_GROWTH_S", 1.0)
+    monkeypatch.setattr("faults.stand._GAPS_CLOSED_WITHIN_S", 1.0)
+    (kills,) = (fault for fault in FAULTS if fault.name == "kill -9 of the ingester")
+    outcome = run_fault(kills, Scale(messages=1000), seed=1, folder=tmp_path, servers=Servers())
+    assert any(wrong in said for said in outcome.wrongs), outcome.wrongs

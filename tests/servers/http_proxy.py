@@ -101,6 +101,7 @@ class _Listener(http.server.ThreadingHTTPServer):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer in two parts would wait for the client's delayed acknowledgement
     server: _Listener
 
     def do_GET(self) -> None:
