@@ -47,6 +47,11 @@ class LongPast:
             del self._numbers[:outdated]
             del self._values[:outdated]
 
+    @property
+    def values(self) -> Sequence[float]:
+        """All that is remembered, in order of time."""
+        return self._values
+
     def usual(self) -> Sequence[float]:
         """Return what the sensor used to say: the older half, once there is enough, so that a fault is not in it."""
         return self._values[: max(_FEWEST_OF_PAST, len(self._values) - _BEFORE_THE_PRESENT)]

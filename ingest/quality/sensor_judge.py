@@ -8,8 +8,8 @@ reading before it, however long ago, up to `LONGEST_ABSENCE`). Every check forge
 |-----------------|-----------------------------------------------------------------------------------------|
 | flat line       | the run of equal values, at most `flat_line_look_back`                                   |
 | rate of change  | two readings without a pause                                                             |
-| spike           | 48 readings without a pause, and the next one                                            |
-| unit suspect    | 8 readings without a pause; 48 buckets of 12 intervals                                   |
+| spike           | 48 readings without a pause, and the next one; 48 buckets of 12 intervals                |
+| unit suspect    | 48 readings without a pause; 48 buckets of 12 intervals                                  |
 | drift, step     | 48 differences without a pause; 48 buckets of differences                                |
 | gap, counter    | the reading before; for reverse flow and misreads 48 readings without a pause            |
 
@@ -219,11 +219,12 @@ class SensorJudge:
         return (Reason.RATE_OF_CHANGE,) if is_too_fast else NOTHING
 
     def _judge_spike(self, last_at: datetime, last: float, value: float) -> None:
-        if is_spike(self._values[:-1][-RECENT:], last, value, self.profile.spike_floor):
+        before, longer = self._values[:-1][-RECENT:], self._long.values
+        if is_spike(before, last, value, self.profile.spike_floor, longer):
             self.spiked_at = last_at
 
     def _reasons_of_unit(self) -> Reasons:
-        self.unit = unit_of_past(self._values[-FEWEST:], (self._low, self._high), self.profile.sensor.quantity)
+        self.unit = unit_of_past(self._values[-RECENT:], (self._low, self._high), self.profile.sensor.quantity)
         return (Reason.UNIT_SUSPECT,) if self.unit is not None else NOTHING
 
     def _reasons_of_unusable(self, at: datetime) -> Reasons:
@@ -268,7 +269,7 @@ class SensorJudge:
         self._said.append(said)
         if len(differences) > _KEPT:
             del differences[:RECENT], self._said[:RECENT]
-        if at >= long.ends_at:
+        if at >= long.ends_at and (value or said):  # at rest they do not differ, whatever they do at work
             long.add(at, value - said)
         usual = long.usual()
         if not is_apart(differences[-LAST:], self._said[-LAST:], usual, profile.spike_floor, limit):

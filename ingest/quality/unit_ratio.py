@@ -1,12 +1,14 @@
 """Unit suspect: values that lie off by exactly the ratio of two units that people mix up.
 
-Against its own past a sensor is suspect when its last readings all lie well outside of what it used to say, and all
-fit into it once divided by a ratio. Against a redundant sensor the ratio itself is seen.
+Against its own past a sensor is suspect when its last readings all lie well outside of what it used to say, all fit
+into it once divided by a ratio, and got there with a jump: demand comes and goes by the same factor, but little by
+little. Against a redundant sensor the ratio itself is seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from statistics import median
 
 from twin.units import Quantity
@@ -66,20 +68,21 @@ def envelope(usual: Sequence[float]) -> tuple[float, float] | None:
     return sizes[1], sizes[-2]
 
 
-def unit_of_past(last: Sequence[float], usual: tuple[float, float], quantity: Quantity) -> str | None:
-    """Return the likely mistake in the `last` readings given the envelope of the past, or None."""
-    sizes = [abs(value) for value in last if value != 0.0][-FEWEST:]
+def unit_of_past(recent: Sequence[float], usual: tuple[float, float], quantity: Quantity) -> str | None:
+    """Return the likely mistake in the last of the `recent` readings given the envelope of the past, or None."""
+    sizes = [abs(value) for value in recent]
+    last = sizes[-FEWEST:]
     low, high = usual
-    if len(sizes) < FEWEST or not (min(sizes) > high * _OUTSIDE or max(sizes) < low / _OUTSIDE):
+    if len(last) < FEWEST or min(last) == 0.0 or not (min(last) > high * _OUTSIDE or max(last) < low / _OUTSIDE):
         return None
-    factor = median(sizes) / (low * high) ** 0.5
-    least = _ALONE_FROM.get(quantity, 0.0)
+    factor = median(last) / (low * high) ** 0.5
+    least, most = _ALONE_FROM.get(quantity, 0.0), _jump(sizes, usual) ** 2
     fitting = [
         (abs(_log_ratio(factor, ratio)), name)
         for name, ratio in RATIOS.get(quantity, {}).items()
-        if max(ratio, 1 / ratio) > least
-        and min(sizes) / ratio >= low / _INSIDE
-        and max(sizes) / ratio <= high * _INSIDE
+        if least < max(ratio, 1 / ratio) <= most
+        and min(last) / ratio >= low / _INSIDE
+        and max(last) / ratio <= high * _INSIDE
     ]
     return min(fitting)[1] if fitting else None
 
@@ -95,6 +98,18 @@ def unit_of_witness(values: Sequence[float], witnesses: Sequence[float], quantit
 def unit_of_register(before: float, value: float, quantity: Quantity) -> str | None:
     """Return the likely mistake when a meter's register jumps from `before` to `value`, or None."""
     return _named(value / before, quantity, _REGISTER_TOLERANCE) if before > 0 and value > 0 else None
+
+
+def _jump(sizes: Sequence[float], usual: tuple[float, float]) -> float:
+    """Return the factor by which readings left the usual at once; infinite if they did so before all of these."""
+    low, high = usual
+    first = sizes[-1]
+    for size in reversed(sizes):
+        if size <= high * _OUTSIDE if first > high else size >= low / _OUTSIDE:
+            smaller, larger = sorted((size, first))
+            return larger / smaller if smaller else inf
+        first = size
+    return inf
 
 
 def _named(factor: float, quantity: Quantity, tolerance: float) -> str | None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from trust_faults import BY_KIND, CLOCK_FAULTS, FAULTS, WARM_UP, Fault, Injection, Stream, inject, inject_at
+from trust_minutes import minute_series
 from trust_series import DATA, DAY_S, RealSeries, halves, moment_of, real_series
 
 from ingest.quality import QualityGate, judge_in_order
@@ -218,6 +219,7 @@ def print_misses(verdicts: Sequence[Verdict], worst: Counter[str]) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", action="store_true", help="series of 5 and 15 minutes instead of hourly ones")
     parser.add_argument("--part", choices=("calibration", "test"), default="test")
     parser.add_argument("--rounds", type=int, default=3, help="mixes of faults per series")
     parser.add_argument("--seed", type=int, default=20260101)
@@ -226,7 +228,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
     began = time.perf_counter()
-    everything = [one for one in real_series(options.data) if one.sensor.sensor_id.startswith(options.only)]
+    at_hand = minute_series if options.minutes else real_series
+    everything = [one for one in at_hand(options.data) if one.sensor.sensor_id.startswith(options.only)]
     spreads = {one.sensor.sensor_id: halves(one)[0].spread for one in everything}
     series = [halves(one)[options.part == "test"] for one in everything]
     flags = clean(series, spreads, options.seed)

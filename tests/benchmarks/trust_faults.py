@@ -24,6 +24,7 @@ QUIET = 7 * 24
 
 UNIT_RATIOS = {
     Quantity.FLOW: (3.6, 1 / 3.6, 1000.0, 1e-3),
+    Quantity.DEMAND: (3.6, 1 / 3.6, 1000.0, 1e-3),
     Quantity.PRESSURE: (0.0980665, 9.80665, 1.42233),  # bar, kPa and psi taken for metres
     Quantity.LEVEL: (100.0, 1000.0, 3.28084),
     Quantity.VOLUME: (1000.0, 1e-3),
@@ -43,9 +44,11 @@ class Stream:
 
     @classmethod
     def of(cls, series: RealSeries, spread: float, seed: int) -> Stream:
-        """Return the stream of an undisturbed series; messages take 1 to 20 s."""
+        """Return the stream of an undisturbed series; messages take 1 to 20 s, by mobile network usually 20 s."""
         random = np.random.default_rng([seed, crc32(series.sensor.sensor_id.encode())])
-        arrival = series.times + random.uniform(1, 20, len(series.times))
+        count = len(series.times)
+        took = random.lognormal(np.log(20), 1, count) if series.is_mobile else random.uniform(1, 20, count)
+        arrival = series.times + took
         sent = np.ones(len(series.times), dtype=bool)
         return cls(series, spread, series.times.copy(), arrival, series.values.copy(), sent)
 
@@ -249,7 +252,7 @@ def inject(stream: Stream, faults: Sequence[Fault], random: np.random.Generator)
     begins_anew = random.choice(_BEGINS_ANEW)  # once in a register's history
     fitting = [fault for fault in fitting if fault.kind == begins_anew or fault.kind not in _BEGINS_ANEW]
     places = list(_places(stream, [fitting[place] for place in random.permutation(len(fitting))], random))
-    for fault, at in sorted(places, key=lambda place: place[0].kind != "counter rollover"):  # it moves all before it
+    for fault, at in sorted(places, key=lambda place: place[0].kind == "unit change"):  # a rollover moves all before it
         yield inject_at(stream, fault, at, random)
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,6 +51,7 @@ class RealSeries:
     times: Values
     values: Values
     witness: bool = False
+    is_mobile: bool = False
 
     def within(self, start: float, end: float) -> RealSeries:
         """Return the part with start <= time < end."""
@@ -77,7 +78,12 @@ def halves(series: RealSeries) -> tuple[RealSeries, RealSeries]:
 
 def real_series(data: Path = DATA) -> list[RealSeries]:
     """Return all series at hand with limits learned from their calibration halves, and their made twins."""
-    found = [*_inflows(data / "bwdf"), *_ctown(data / "batadal"), *_meters(data / "weusedto")]
+    found = [*_inflows(data / "bwdf"), *_ctown(data / "batadal"), *household_meters(data / "weusedto", HOUR_S)]
+    return as_registered(found)
+
+
+def as_registered(found: Iterable[RealSeries]) -> list[RealSeries]:
+    """Return the series with limits learned from their calibration halves, and their made twins."""
     with_limits = [_with_limits(series) for series in found]
     return [part for series in with_limits for part in _with_witness(series)]
 
@@ -102,15 +108,16 @@ def _with_witness(series: RealSeries) -> Iterator[RealSeries]:
     noise = random.normal(0, 0.01 * series.spread, len(series.values))
     values = np.where(series.values == 0, 0.0, np.maximum(series.values * 1.005 + noise, 0))
     twin = replace(sensor, sensor_id=twin_id, redundant_with=sensor.sensor_id)
-    yield RealSeries(twin, f"{series.gateway}_twin", series.times, values, witness=True)
+    yield replace(series, sensor=twin, gateway=f"{series.gateway}_twin", values=values, witness=True)
 
 
-def _sensor(sensor_id: str, quantity: Quantity, **more: object) -> Sensor:
+def a_sensor(sensor_id: str, quantity: Quantity, every_s: float = HOUR_S, **more: object) -> Sensor:
+    """Return a sensor as a utility would register it."""
     return Sensor(
         sensor_id,
         quantity,
         element_type=ElementType.NONE,
-        expected_every_s=HOUR_S,
+        expected_every_s=every_s,
         one_way=quantity is Quantity.FLOW,
         **more,  # type: ignore[arg-type]
     )
@@ -123,7 +130,7 @@ def _inflows(folder: Path) -> Iterator[RealSeries]:
     table = pd.read_parquet(path).tz_convert("UTC")
     for name in table.columns:
         column = table[name].dropna()
-        sensor = _sensor(f"inflow_{name.split()[-1]}", Quantity.FLOW)
+        sensor = a_sensor(f"inflow_{name.split()[-1]}", Quantity.FLOW)
         times = np.array([moment.timestamp() for moment in column.index])
         yield RealSeries(sensor, f"gw_{sensor.sensor_id}", times, column.to_numpy(float) * 1e-3)
 
@@ -137,7 +144,7 @@ def _ctown(folder: Path) -> Iterator[RealSeries]:
         quantity = Quantity(row["quantity"])
         overflow = float(row["high"]) if quantity is Quantity.LEVEL else None
         values = np.array([to_si(value, row["unit"], quantity) for value in raw])
-        sensor = _sensor(name, quantity, district=row["district"], overflow_m=overflow)
+        sensor = a_sensor(name, quantity, district=row["district"], overflow_m=overflow)
         yield RealSeries(sensor, f"gw_{row['district']}", times, values)
 
 
@@ -156,15 +163,17 @@ def _clean_year(path: Path) -> tuple[Values, dict[str, list[float]]]:
     )
 
 
-def _meters(folder: Path) -> Iterator[RealSeries]:
+def household_meters(folder: Path, every_s: float) -> Iterator[RealSeries]:
+    """Yield the registers of one flat's fixtures and of the whole flat, read every so many seconds."""
     if not folder.is_dir():
         return
     seconds = {name: _millilitres(folder / f"feed_{name}.MYD.csv.gz") for name in FIXTURES}
     whole = np.concatenate(list(seconds.values()))
     seconds["household"] = whole[np.argsort(whole[:, 0], kind="stable")]
     for name, rows in seconds.items():
-        times, register_l = _register(rows)
-        sensor = _sensor(f"meter_{name.lower()}", Quantity.VOLUME, kind=Kind.TOTAL_INCREASING, rollover_at=1000.0)
+        times, register_l = _register(rows, every_s)
+        meter = {"kind": Kind.TOTAL_INCREASING, "rollover_at": 1000.0}
+        sensor = a_sensor(f"meter_{name.lower()}", Quantity.VOLUME, every_s, **meter)
         yield RealSeries(sensor, f"gw_{sensor.sensor_id}", times, register_l * 1e-3)
 
 
@@ -182,13 +191,13 @@ def _millilitres(path: Path) -> Values:
     return np.array(sorted(rows))
 
 
-def _register(rows: Values) -> tuple[Values, Values]:
-    """Return hourly readings of a register (L, to 0.1) over the hours in which the fixtures were watched."""
+def _register(rows: Values, every_s: float) -> tuple[Values, Values]:
+    """Return readings of a register (L, to 0.1) over the time in which the fixtures were watched."""
     total_l = FIRST_REGISTER_L + np.cumsum(rows[:, 1]) * 1e-3
-    hours = np.arange(np.ceil(rows[0, 0] / HOUR_S), np.floor(rows[-1, 0] / HOUR_S)) * HOUR_S
-    before = np.searchsorted(rows[:, 0], hours, side="right") - 1
-    watched = hours - rows[before, 0] < DAY_S
-    return hours[watched], np.round(total_l[before][watched], 1)
+    times = np.arange(np.ceil(rows[0, 0] / every_s), np.floor(rows[-1, 0] / every_s)) * every_s
+    before = np.searchsorted(rows[:, 0], times, side="right") - 1
+    watched = times - rows[before, 0] < DAY_S
+    return times[watched], np.round(total_l[before][watched], 1)
 
 
 def moment_of(seconds: float) -> datetime:
