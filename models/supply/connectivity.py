@@ -77,6 +77,17 @@ class SourceGraph:
                 self._known.popitem(last=False)
         return self._known[key]
 
+    def zones(self, is_open: Booleans) -> Integers:
+        """Return which zone each node is in: nodes that open links join have the same number."""
+        from scipy.sparse import coo_matrix
+        from scipy.sparse.csgraph import connected_components
+
+        ends = self._start[is_open], self._end[is_open]
+        nodes = len(self._tanks)
+        graph = coo_matrix((np.ones(len(ends[0])), ends), shape=(nodes, nodes))
+        labels: Integers = connected_components(graph, directed=False)[1]
+        return labels
+
     def with_source(self, is_open: Booleans, head_m: Floats, is_inflow: Booleans) -> Booleans:
         """Return which nodes have a source."""
         return self.reached_from(self.sources(head_m, is_inflow), is_open)

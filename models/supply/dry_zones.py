@@ -2,7 +2,8 @@
 
 EPANET does not converge on a zone with demand and no source: its heads fall without end, and the whole solution stays
 unbalanced, just when the answer matters most. So what such a zone wants is taken out of the equations for as long as
-it is cut off, and counted as wanted and not delivered.
+it is cut off, and counted as wanted and not delivered. What is left has no head of its own, and its equations may be
+singular: an emitter at one consumer of each zone, from which nothing flows, ties it to the ground.
 
 EPANET also times the emptying of a tank to whole seconds, and may then draw for one more step from what is left for
 less than a second. Such a tank is set to its lowest level, from which EPANET draws nothing.
@@ -22,6 +23,7 @@ from models.supply.open_supply import Setup
 _ROUNDING_S = 2.0
 _A_LITTLE_M = 0.01
 _NOTHING = "h2twin-nothing"
+_TIE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +55,22 @@ def _area_above_m2(tank: TankFacts) -> float:
 
 
 class DryZones:
-    """Finds, solution by solution, the consumers without a source, and leaves exactly them out of the equations."""
+    """Finds, solution by solution, the consumers without a source, and leaves exactly them out of the equations.
+
+    `left_out` says which nodes these are at present.
+    """
 
     def __init__(self, setup: Setup, graph: SourceGraph) -> None:
         project, facts = setup.project, setup.facts
         self._setup, self._project = setup, project
         self._graph = graph
         self._nothing = 0
+        self._tied: set[int] = set()
+        self._leaky = project.node_values(NodeValue.EMITTER) > 0
         self._length_m = project.units.length_m
         self._consumers = np.zeros(project.node_count, dtype=np.bool_)
         self._consumers[facts.demands.node[facts.demands.consumes]] = True
-        self._left_out = np.zeros(project.node_count, dtype=np.bool_)
+        self.left_out = np.zeros(project.node_count, dtype=np.bool_)
         self._seen: tuple[Booleans, Floats] | None = None
         self._tanks = _Tanks.of(facts)
         self._categories: dict[int, list[tuple[float, int]]] = {}
@@ -75,13 +82,14 @@ class DryZones:
             self._project.solve_again()
             return True
         cut_off = self._cut_off(status, head, full)
-        if np.array_equal(cut_off, self._left_out):
+        if np.array_equal(cut_off, self.left_out):
             return False
-        for node in np.flatnonzero(cut_off & ~self._left_out):
+        for node in np.flatnonzero(cut_off & ~self.left_out):
             self._leave_out(int(node))
-        for node in np.flatnonzero(self._left_out & ~cut_off):
+        for node in np.flatnonzero(self.left_out & ~cut_off):
             self._take_in(int(node))
-        self._left_out = cut_off
+        self.left_out = cut_off
+        self._tie_down(cut_off, status > 0)
         self._project.solve_again()
         return True
 
@@ -98,6 +106,7 @@ class DryZones:
         """Put back into the project what was taken out of it."""
         for node in list(self._categories):
             self._take_in(node)
+        self._tie_down(np.zeros_like(self.left_out), np.zeros(self._project.link_count, dtype=np.bool_))
 
     def _empty_what_is_left(self, head: Floats, demand: Floats) -> bool:
         """Set tanks that will be empty within the engine's rounding of time to empty; return whether there were."""
@@ -113,7 +122,7 @@ class DryZones:
     def _cut_off(self, status: Floats, head: Floats, full: Floats) -> Booleans:
         sources = self._graph.sources(head * self._length_m, full < 0)
         if self._seen is not None and all(map(np.array_equal, self._seen, (sources, status))):
-            return self._left_out
+            return self.left_out
         self._seen = sources, status.copy()
         cut_off: Booleans = ~self._graph.reached_from(sources, status > 0) & self._consumers
         return cut_off
@@ -127,6 +136,15 @@ class DryZones:
     def _take_in(self, node: int) -> None:
         for category, (_, pattern) in enumerate(self._categories.pop(node), start=1):
             self._project.set_demand_pattern(node + 1, category, pattern)
+
+    def _tie_down(self, cut_off: Booleans, is_open: Booleans) -> None:
+        """Have an emitter at the first consumer of each zone that is cut off, and nowhere else."""
+        nodes = np.flatnonzero(cut_off & ~self._leaky)
+        first = np.unique(self._graph.zones(is_open)[nodes], return_index=True)[1] if len(nodes) else nodes
+        wanted = {int(node) for node in nodes[first]}
+        for node in self._tied ^ wanted:
+            self._project.set_node(node + 1, NodeValue.EMITTER, _TIE if node in wanted else 0.0)
+        self._tied = wanted
 
     def _pattern_value(self, pattern: int, period: int) -> float:
         if not pattern:

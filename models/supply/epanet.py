@@ -97,6 +97,7 @@ class LinkValue(IntEnum):
 
     DIAMETER = 0
     LENGTH = 1
+    MINOR_LOSS = 3
     INITIAL_STATUS = 4
     INITIAL_SETTING = 5
     FLOW = 8

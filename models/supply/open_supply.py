@@ -29,6 +29,7 @@ from models.supply.inp import vet_inp
 from models.supply.loader import model_hash
 
 _KEPT_OPEN = 4
+_IMPASSABLE = 1e15
 
 
 class OpenSupply:
@@ -58,11 +59,15 @@ class OpenSupply:
 
 
 class Setup:
-    """A project set up for one question. Indices count from 1, values are in the engine's units."""
+    """A project set up for one question. Indices count from 1, values are in the engine's units.
+
+    `shut_check_valves` are the positions (from 0) of the check valves that were shut in the middle of the run.
+    """
 
     def __init__(self, project: Project, facts: ModelFacts) -> None:
         self.project, self.facts = project, facts
         self.is_spent = False
+        self.shut_check_valves: list[int] = []
         self._put_back: list[Callable[[], None]] = []
 
     def put_back(self) -> None:
@@ -152,6 +157,18 @@ class Setup:
             self.project.set_link_type(link, LinkType.PIPE)
             self._put_back.append(lambda: self.project.set_link_type(link, LinkType.CVPIPE))
         self.set_status(link, is_open=False)
+
+    def shut(self, link: int) -> None:
+        """Close a link for the rest of the run, in the middle of it: controls and rules no longer reach it.
+
+        A check valve cannot be closed while the solver is at work: it gets a loss that nothing passes.
+        """
+        self.release(link)
+        if self.project.link_type(link) is LinkType.CVPIPE:
+            self.shut_check_valves.append(link - 1)
+            self.set_link(link, LinkValue.MINOR_LOSS, _IMPASSABLE)
+        else:
+            self.set_link(link, LinkValue.STATUS, 0)
 
     def _disable(self, enable: Callable[[int, bool], None], number: int) -> None:
         self._put_back.append(lambda: enable(number, True))

@@ -24,7 +24,7 @@ class Recording:
 
     def __init__(self, setup: Setup) -> None:
         project = setup.project
-        self._project, self._facts = project, setup.facts
+        self._setup, self._project, self._facts = setup, project, setup.facts
         self._zones = DryZones(setup, source_graph(setup.facts))
         self._pattern = project.time(TimeValue.PATTERN_START), project.time(TimeValue.PATTERN_STEP)
         self._period: int | None = None
@@ -48,6 +48,7 @@ class Recording:
             if not self._zones.settle(self._status[row], self._head[row], self._demand[row], self._full[row]):
                 break
             self._read(row)
+        self._demand[row, self._zones.left_out] = 0.0
         self._times[row] = now_s
         self._count += 1
 
@@ -95,6 +96,7 @@ class Recording:
             project.read_node_values(NodeValue.DELIVERED_DEMAND, self._delivered[row])
         project.read_link_values(LinkValue.FLOW, self._flow[row])
         project.read_link_values(LinkValue.STATUS, self._status[row])
+        self._status[row, self._setup.shut_check_valves] = 0
 
     def _grow(self) -> None:
         for name in ("_times", "_head", "_demand", "_full", "_delivered", "_flow", "_status"):

@@ -22,6 +22,7 @@ _GREATEST_HEAD_M = 1e5
 _GREATEST_RELATIVE_ERROR = 0.05
 _GREATEST_IMBALANCE = 0.01
 _UNBALANCED = 1
+_NO_FLOW_M3S = 1e-5
 
 
 def run(setup: Setup, *, wall_limit_s: float, before_step: Callable[[int], None] | None = None) -> Results:
@@ -87,14 +88,16 @@ def _check_mass_balance(results: Results, facts: ModelFacts, project: Project) -
         raise ModelError(f"the run's water balance is off by {error:.1%}; {_GREATEST_IMBALANCE:.0%} are tolerated")
 
 
-def check_held(results: Results, facts: ModelFacts, held: Collection[str]) -> None:
-    """Make sure that links held closed stayed closed.
+def check_held(results: Results, facts: ModelFacts, held: Collection[str], *, from_s: int = 0) -> None:
+    """Make sure that links held closed stayed closed from a moment on.
 
     Raises:
-        ModelError: If one opened.
+        ModelError: If one opened or let water through.
     """
+    rows = results.times_s >= from_s
     for link_id in held:
-        if results.is_open[:, facts.link_ids.index(link_id)].any():
+        column = facts.link_ids.index(link_id)
+        if results.is_open[rows, column].any() or (np.abs(results.flow_m3s[rows, column]) > _NO_FLOW_M3S).any():
             raise ModelError(f"link {link_id} should be held closed, but the run opened it")
 
 

@@ -175,6 +175,19 @@ def test_a_supply_model_is_run_from_a_file(h2twin: CommandLine) -> None:
     assert "lowest pressure" in h2twin("supply", "run", "--network", ctown.SUPPLY_INP, "--hours", "1").out
 
 
+def test_closures_are_asked_of_a_file(h2twin: CommandLine) -> None:
+    command = ("supply", "outage", "--network", ctown.SUPPLY_INP, "--hours", "2")
+    together = h2twin.ok(*command, "--close", "v1,P1")
+    assert (together["close"], len(together["junctions_short"]) > 5) == (["v1", "P1"], True)
+    assert "short from (h)" in h2twin(*command, "--close", "v1").out
+    lines = h2twin(*command, "--each", "P10,P100,P1", "--json").out.splitlines()
+    assert [json.loads(line)["close"] for line in lines] == [["P10"], ["P100"], ["P1"]]
+    unknown = h2twin(*command, "--each", "P10,NOWHERE", "--json")
+    assert (unknown.code, unknown.out, "NOWHERE" in unknown.err, "Traceback" in unknown.err) == (3, "", True, False)
+    for wrong in (("--close", ""), ("--close", "P1", "--each", "P1"), ("--close", "P1", "--start", "0.0001")):
+        assert h2twin(*command, *wrong, "--json").code == 3
+
+
 def test_a_drainage_model_is_run_with_rain_and_over_an_ensemble(h2twin: CommandLine, tmp_path: Path) -> None:
     rain, state, ensemble = tmp_path / "rain.csv", tmp_path / "state.bin", tmp_path / "ensemble.json"
     rain.write_text(
