@@ -67,13 +67,16 @@ class IngestRole:
     def start(self) -> None:
         """Start broker and ingester; a broker that is away is waited for, not an error."""
         from ingest.guard.gateways import GatewayGuard
-        from ingest.mappings import load_mappings
+        from ingest.mappings import load_mappings, require_shareable
         from ingest.mqtt import MqttIngester
         from ingest.pipeline import Pipeline
 
         self.broker_url = self._broker()
         broker = bootstrap.mqtt_settings(self._settings, self.broker_url)
         shared = bool(broker.share)
+        mappings = load_mappings(self._settings.mappings)
+        if shared:
+            require_shareable(mappings)
         self._gaps = GapKeeping(self._memory, self._clock, self.broker_url, asks=self._asks, shared=shared)
         self.guard = GatewayGuard(self._memory.registry, rate_per_s=self._settings.gateway_rate)
         pipeline = Pipeline(
@@ -81,7 +84,7 @@ class IngestRole:
             dead_letters=self._memory.registry,
             sensors=self._memory.registry,
             notebook=self._memory.registry,
-            mappings=load_mappings(self._settings.mappings),
+            mappings=mappings,
             guard=self.guard,
             observers=(self.guard, self._gaps.watch),
             shared=shared,

@@ -21,13 +21,14 @@ fields = { "pressure" = "bar", "rain" = "mm" }
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.decoders.base import Decoder, SourceOptions
 from ingest.decoders.catalog import decoder_named
 from ingest.decoders.native import NativeDecoder
+from ingest.decoders.sparkplug import SparkplugDecoder
 from ingest.topics import TopicTemplate
 from twin.errors import ConfigError
 
@@ -85,6 +86,21 @@ def parse_mappings(text: str) -> tuple[Source, ...]:
             raise ConfigError(f"topic {source.template.text!r} has a source already; one source may map many sensors")
         taken.add(source.template.subscription)
     return sources
+
+
+def require_shareable(sources: Iterable[Source]) -> None:
+    """Return if several ingesters may share the messages of these sources.
+
+    Raises:
+        ConfigError: If a decoder must see all that a sender sends, in order: of Sparkplug one would get the births and
+            another the data, which it could not understand.
+    """
+    for source in sources:
+        if isinstance(source.decoder, SparkplugDecoder):
+            raise ConfigError(
+                f"TWIN_INGEST_SHARE: {source.template.text!r} is Sparkplug, whose messages cannot be shared; leave it "
+                "out of this group's mappings file, and give it an ingester of its own without TWIN_INGEST_SHARE"
+            )
 
 
 def _source(number: int, table: Mapping[str, object]) -> Source:

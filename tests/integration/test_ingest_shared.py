@@ -115,3 +115,15 @@ def test_two_share_the_messages_and_what_a_killed_one_held_comes_when_it_is_back
         wait_until(lambda: has_all(tmp_path, range(80)), within_s=30, what="what waited for the one that was killed")
         assert registry.count_dead_letters() == 0
         assert first.process.poll() is None
+
+
+def test_a_group_that_maps_sparkplug_is_refused_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "mappings.toml").write_text(
+        '[[source]]\ntopic = "spBv1.0/#"\ndecoder = "sparkplug_b"\n[source.sensors]\n"G/N/flow" = "Q-1"\n'
+    )
+    with service(
+        tmp_path / "data", "serve", "--role", "ingest", mqtt_url="mqtt://127.0.0.1:1", mqtt_client_id="member-a",
+        ingest_share="waterworks", mappings=str(tmp_path / "mappings.toml"),
+    ) as refused:  # fmt: skip
+        assert refused.process.wait(30) == 2
+    assert "is Sparkplug, whose messages cannot be shared" in refused.said

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.mappings import load_mappings, native_sources, parse_mappings
+from ingest.mappings import load_mappings, native_sources, parse_mappings, require_shareable
 from ingest.topics import TopicTemplate
 from twin.errors import ConfigError
 
@@ -80,3 +80,18 @@ def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
 )
 def test_topics_match_level_by_level(template: str, topic: str, found: dict[str, str] | None) -> None:
     assert TopicTemplate.parse(template).match(topic) == found
+
+
+SPARKPLUG = """
+[[source]]
+topic = "spBv1.0/Porto/#"
+decoder = "sparkplug_b"
+[source.sensors]
+"Porto/RTU-001/DMA-12/flow" = "Q-12"
+"""
+
+
+def test_ingesters_share_no_format_that_must_be_read_from_its_beginning() -> None:
+    require_shareable([*native_sources(), *parse_mappings(GOOD)])
+    with pytest.raises(ConfigError, match=r"'spBv1.0/Porto/#' is Sparkplug"):
+        require_shareable([*native_sources(), *parse_mappings(SPARKPLUG)])
