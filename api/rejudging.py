@@ -40,7 +40,7 @@ class Rejudging:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the windows in hand; what is not done is done by the next process."""
+        """End after the window in hand; what is not done is done by the next process."""
         self._stop.set()
         if self._thread.ident is None:
             return
@@ -65,7 +65,7 @@ class Rejudging:
             settled, trouble = 0, ""
             try:
                 if self._registry.acquire_lease(LEASE, self._holder, ttl_s=LEASE_S, now=self._clock.now()):
-                    settled = self._worker.turn()
+                    settled = self._worker.turn(self._stop)
             except TwinError as error:
                 trouble = str(error)
             except Exception as error:  # a defect of ours must not end the service

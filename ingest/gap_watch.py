@@ -79,7 +79,7 @@ class GapWatch:
         self._unmet: set[str] = set()  # heard, but the reading before their first one is not known
         self._restart_noted_at: dict[str, datetime] = {}
         self._wait_s = SHARED_SETTLED_AFTER_S if shared else SETTLED_AFTER_S
-        self._places: dict[tuple[str, date, float], Place] = {}
+        self._places: dict[tuple[str, date], dict[float, Place]] = {}  # by when they are due
         self._lock = threading.Lock()
 
     def observe(self, readings: Sequence[Reading], gateways: Sequence[str]) -> Notes:
@@ -106,11 +106,13 @@ class GapWatch:
     def take_due(self) -> list[Place]:
         """Hand over the places whose time has come; whoever takes them looks at them or puts them back."""
         now = self._seconds()
+        due = []
         with self._lock:
-            due = {key: place for key, place in self._places.items() if place.due_s <= now}
-            for key in due:
-                del self._places[key]
-        return list(due.values())
+            for key, places in list(self._places.items()):
+                due += [places.pop(due_s) for due_s in list(places) if due_s <= now]
+                if not places:
+                    del self._places[key]
+        return due
 
     def put_back(self, place: Place, *, wait_s: float) -> None:
         """Put a place down again, to be looked at after a while."""
@@ -193,17 +195,28 @@ class GapWatch:
         return (math.floor((self._seconds() + wait_s) / self._wait_s) + 1) * self._wait_s
 
     def _put(self, place: Place) -> None:
-        """Put a place down, joined with what is down already for the sensor's same day and is due at the same time."""
-        key = (place.sensor_id, place.start.date(), place.due_s)
+        """Put a place down, joined with what is down already for the sensor's same day and is due at the same time.
+
+        What is overdue is joined too: where looking takes longer than waiting, a few stay for each day and no more.
+        """
+        now = self._seconds()
         with self._lock:
-            held = self._places.get(key, place)
-            self._places[key] = replace(
-                place,
-                gateway_id=held.gateway_id or place.gateway_id,
-                start=min(held.start, place.start),
-                end=max(held.end, place.end),
-                since_s=max(held.since_s, place.since_s),
-            )
+            places = self._places.setdefault((place.sensor_id, place.start.date()), {})
+            first, *later = sorted(due_s for due_s in places if due_s <= now) or [now]
+            for due_s in later:
+                places[first] = _joined(places[first], places.pop(due_s))
+            held = places.get(place.due_s)
+            places[place.due_s] = place if held is None else _joined(held, place)
+
+
+def _joined(held: Place, more: Place) -> Place:
+    return replace(
+        more,
+        gateway_id=held.gateway_id or more.gateway_id,
+        start=min(held.start, more.start),
+        end=max(held.end, more.end),
+        since_s=max(held.since_s, more.since_s),
+    )
 
 
 def _may_fill_a_gap(reading: Reading) -> bool:

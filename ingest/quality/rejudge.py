@@ -11,7 +11,7 @@ others are compared with is theirs too.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -44,8 +44,10 @@ class Rejudge:
         self._past = StoredPast(readings, self._limits)
         self._at_once = at_once
 
-    def turn(self) -> int:
+    def turn(self, stop: threading.Event | None = None) -> int:
         """Judge the windows that wait (at most `at_once` of them) and settle them; return how many.
+
+        Told to `stop` meanwhile, it ends after the window in hand and settles none: all are judged again.
 
         Raises:
             UnavailableError: If a store is away; what was not settled waits on.
@@ -55,17 +57,13 @@ class Rejudge:
             return 0
         sensors = self._memory.sensors()
         for window in merged([*windows, *self._of_watchers(windows, sensors)]):
+            if stop is not None and stop.is_set():
+                return 0
             sensor = sensors.get(window.sensor_id)
             if sensor is not None:
                 self._mend(sensor, window, sensors.get(sensor.redundant_with))
         self._memory.settle(windows)
         return len(windows)
-
-    def run(self, stop: threading.Event, *, every_s: float, may: Callable[[], bool] = lambda: True) -> None:
-        """Turn until told to stop, whenever `may` allows; go on at once while windows wait."""
-        while not stop.is_set():
-            if not may() or self.turn() < self._at_once:
-                stop.wait(every_s)
 
     def _of_watchers(self, windows: Iterable[Window], sensors: Mapping[str, Sensor]) -> Iterator[Window]:
         watchers: dict[str, list[Sensor]] = {}

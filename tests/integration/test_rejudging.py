@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from servers.process import wait_until
 from api.rejudging import LEASE, Rejudging
 from ingest.notes import keep
 from ingest.quality import QualityGate
+from ingest.quality.rejudge import Rejudge
 from twin.clock import SystemClock
 from twin.readings import Reading, Sensor, reading_from_raw
 from twin.storage.registry import open_registry
@@ -77,6 +79,14 @@ def test_another_process_that_holds_the_lease_does_it_alone(plant: Plant) -> Non
     plant.deliver(a_record(PEAK))
     plant.rejudging.start()
     plant.rejudging.stop()
+    assert plant.registry.reopened()
+
+
+def test_a_process_that_ends_leaves_what_it_has_not_judged_to_the_next(plant: Plant) -> None:
+    plant.deliver(a_record(PEAK))
+    stop = threading.Event()
+    stop.set()
+    assert Rejudge(plant.readings, plant.registry).turn(stop) == 0
     assert plant.registry.reopened()
 
 

@@ -431,6 +431,17 @@ def test_ingesters_that_share_a_sensor_fill_no_ledger_with_what_the_other_has() 
     assert desk.ledger.noted_gaps == {}
 
 
+def test_where_nobody_has_time_to_look_the_places_do_not_pile_up() -> None:
+    desk = Desk(ingesters=2)
+    for number in range(0, 200, 2):
+        desk.take_in([a_reading(0, number, jitter_s=number)])
+        desk.seconds += 20.0
+    (watch, _) = desk.watches
+    assert sum(len(places) for places in watch._places.values()) <= 3
+    desk.settle()
+    assert sorted(gap.first_seq or 0 for gap in desk.waiting()) == list(range(1, 198, 2))
+
+
 def test_what_remains_of_a_gap_after_a_kill_carries_on_its_requests() -> None:
     desk = Desk()
     desk.take_in([a_reading(0, 0), a_reading(9, 9)])
