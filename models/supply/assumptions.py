@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from models.supply.connectivity import one_way, reached
+from models.supply.connectivity import one_way, source_graph
 from models.supply.facts import ModelFacts
 from twin.network import Network
 
@@ -31,7 +31,7 @@ def area_of(elements: Collection[str], network: Network, facts: ModelFacts) -> t
             start, end = int(facts.link_start[position]), int(facts.link_end[position])
             fed[[end] if forward_only[position] else [start, end]] = True
             districts |= {network.district_of_node[facts.node_ids[node]] for node in (start, end)}
-    downstream = reached(facts.link_start, facts.link_end, np.ones_like(forward_only), ~forward_only, fed)
+    downstream = source_graph(facts).reached_from(fed, np.ones_like(forward_only))
     return tuple(
         node_id
         for node_id, is_fed in zip(facts.node_ids, downstream, strict=True)

@@ -25,22 +25,37 @@ EMPTY_WITHIN_M = 0.005
 """A tank this close to its lowest level is empty."""
 
 
-def reached(
-    start: Integers, end: Integers, open_forward: Booleans, open_backward: Booleans, sources: Booleans
-) -> Booleans:
-    """Return which nodes can be reached from the sources; parallel links stay separate links."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import breadth_first_order
+class Arcs:
+    """The ways water can take: links from start to end, and back unless they are `one_way`; parallel links stay apart.
 
-    nodes = len(sources)
-    hub = np.full(int(sources.sum()), nodes)
-    tails = np.concatenate([start[open_forward], end[open_backward], hub])
-    heads = np.concatenate([end[open_forward], start[open_backward], np.flatnonzero(sources)])
-    graph = coo_matrix((np.ones(len(tails)), (tails, heads)), shape=(nodes + 1, nodes + 1)).tocsr()
-    order = breadth_first_order(graph, nodes, directed=True, return_predecessors=False)
-    found = np.zeros(nodes + 1, dtype=np.bool_)
-    found[order] = True
-    return found[:nodes]
+    They are sorted once, so that asking what is reached costs little more than the search.
+    """
+
+    def __init__(self, start: Integers, end: Integers, one_way: Booleans, nodes: int) -> None:
+        back = np.flatnonzero(~one_way)
+        tails = np.concatenate([start, end[back]])
+        order = np.argsort(tails, kind="stable")
+        self._heads = np.concatenate([end, start[back]])[order]
+        self._links = np.concatenate([np.arange(len(start)), back])[order]
+        self._bounds = np.searchsorted(tails[order], np.arange(nodes + 1))
+        self._nodes = nodes
+
+    def reached(self, sources: Booleans, is_open: Booleans) -> Booleans:
+        """Return which nodes can be reached from the sources through open links."""
+        from scipy.sparse import csr_matrix
+        from scipy.sparse.csgraph import breadth_first_order
+
+        kept = is_open[self._links]
+        first = np.concatenate([[0], np.cumsum(kept)])[self._bounds]
+        hub = np.flatnonzero(sources)
+        heads = np.concatenate([self._heads[kept], hub])
+        firsts = np.append(first, len(heads))
+        size = self._nodes + 1
+        graph = csr_matrix((np.ones(len(heads)), heads, firsts), shape=(size, size))
+        order = breadth_first_order(graph, self._nodes, directed=True, return_predecessors=False)
+        found = np.zeros(size, dtype=np.bool_)
+        found[order] = True
+        return found[: self._nodes]
 
 
 def one_way(facts: ModelFacts) -> Booleans:
@@ -53,7 +68,7 @@ class SourceGraph:
 
     def __init__(self, facts: ModelFacts) -> None:
         self._start, self._end = facts.link_start, facts.link_end
-        self._forward_only = one_way(facts)
+        self._arcs = Arcs(self._start, self._end, one_way(facts), len(facts.node_ids))
         kinds = np.array([int(kind) for kind in facts.node_types])
         self._reservoirs = kinds == NodeType.RESERVOIR
         self._tanks = kinds == NodeType.TANK
@@ -71,8 +86,7 @@ class SourceGraph:
         """Return which nodes water gets to from `sources` through what is open."""
         key = is_open.tobytes() + sources.tobytes()
         if key not in self._known:
-            backward = is_open & ~self._forward_only
-            self._known[key] = reached(self._start, self._end, is_open, backward, sources)
+            self._known[key] = self._arcs.reached(sources, is_open)
             if len(self._known) > _ANSWERS:
                 self._known.popitem(last=False)
         return self._known[key]

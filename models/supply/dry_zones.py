@@ -116,7 +116,7 @@ class DryZones:
         emptied = np.flatnonzero((drawn_m3 > 0) & (left_m3 < drawn_m3))
         for number in emptied:
             level = tanks.lowest_level_m[number] / self._length_m
-            self._setup.set_node(int(tanks.column[number]) + 1, NodeValue.INITIAL_LEVEL, level)
+            self._setup.set_level(int(tanks.column[number]) + 1, level)
         return len(emptied) > 0
 
     def _cut_off(self, status: Floats, head: Floats, full: Floats) -> Booleans:

@@ -158,7 +158,7 @@ def _set_state(setup: Setup, facts: ModelFacts, state: SupplyState) -> None:
         node = facts.node_ids.index(tank_id) + 1
         low, high = (setup.project.node_value(node, end) for end in (NodeValue.MINIMUM_LEVEL, NodeValue.MAXIMUM_LEVEL))
         level = min(max(level_m / setup.project.units.length_m, low), high)
-        setup.set_node(node, NodeValue.INITIAL_LEVEL, level)
+        setup.set_level(node, level)
     held = {link.link_id for link in state.held_closed}
     for link_id, is_open in state.initially_open.items():
         position = facts.link_ids.index(link_id)

@@ -18,6 +18,7 @@ from models.supply.epanet import (
     DemandModel,
     LinkType,
     LinkValue,
+    NodeType,
     NodeValue,
     Option,
     Project,
@@ -37,9 +38,11 @@ class OpenSupply:
 
     def __init__(self, text: str, folder: Path | None = None) -> None:
         self._text, self._folder = text, folder
-        self._project = Project(text, folder)
         self._is_spent = False
+        self._project = Project(text, folder)
         self.facts: ModelFacts = read_facts(self._project, engine_version())
+        self._initial_levels = self._project.node_values(NodeValue.INITIAL_LEVEL)
+        self._set_initial_levels()
 
     @contextmanager
     def setup(self) -> Iterator[Setup]:
@@ -47,11 +50,18 @@ class OpenSupply:
         if self._is_spent:
             self._project.close()
             self._project = Project(self._text, self._folder)
+            self._set_initial_levels()
         self._is_spent = True  # until all is put back
-        setup = Setup(self._project, self.facts)
+        setup = Setup(self._project, self.facts, self._initial_levels)
         yield setup
         setup.put_back()
         self._is_spent = setup.is_spent
+
+    def _set_initial_levels(self) -> None:
+        """Set levels as they are: what was set can be set again to the same bits."""
+        for node, kind in enumerate(self.facts.node_types, start=1):
+            if kind is NodeType.TANK:
+                self._project.set_node(node, NodeValue.INITIAL_LEVEL, self._initial_levels[node - 1])
 
     def close(self) -> None:
         """Release the engine's memory and files."""
@@ -64,8 +74,9 @@ class Setup:
     `shut_check_valves` are the positions (from 0) of the check valves that were shut in the middle of the run.
     """
 
-    def __init__(self, project: Project, facts: ModelFacts) -> None:
+    def __init__(self, project: Project, facts: ModelFacts, initial_levels: Floats) -> None:
         self.project, self.facts = project, facts
+        self._initial_levels = initial_levels
         self.is_spent = False
         self.shut_check_valves: list[int] = []
         self._put_back: list[Callable[[], None]] = []
@@ -75,10 +86,11 @@ class Setup:
         while self._put_back:
             self._put_back.pop()()
 
-    def set_node(self, node: int, what: NodeValue, value: float) -> None:
-        """Set a value of a node."""
-        self.is_spent = True
-        self.project.set_node(node, what, value)
+    def set_level(self, tank: int, level: float) -> None:
+        """Set the level of a tank at the start of the run, or the present one in the middle of it."""
+        before = self._initial_levels[tank - 1]
+        self._put_back.append(lambda: self.project.set_node(tank, NodeValue.INITIAL_LEVEL, before))
+        self.project.set_node(tank, NodeValue.INITIAL_LEVEL, level)
 
     def set_link(self, link: int, what: LinkValue, value: float) -> None:
         """Set a value of a link other than its status."""

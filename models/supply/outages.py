@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.supply.connectivity import Booleans, hours_with_source, one_way, reached
+from models.supply.connectivity import Booleans, hours_with_source, one_way, source_graph
 from models.supply.facts import Floats, Integers, ModelFacts
 from models.supply.results import HOUR_S, Results
 from models.supply.state import HeldClosed
@@ -226,8 +225,7 @@ class Causes:
     def _reach(self, is_open: Booleans, columns: list[int]) -> Booleans:
         sources = np.zeros(len(self._facts.node_ids), dtype=np.bool_)
         sources[columns] = True
-        backward: NDArray[np.bool_] = is_open & ~one_way(self._facts)
-        return reached(self._facts.link_start, self._facts.link_end, is_open, backward, sources)
+        return source_graph(self._facts).reached_from(sources, is_open)
 
     def _same_district(self, node: int, other: int) -> bool:
         return self._district_of_node[node] == self._district_of_node[other]

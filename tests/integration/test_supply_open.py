@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.networks.ctown import SUPPLY_INP
-from models.supply.epanet import LinkType, NodeValue, Option
+from models.supply.epanet import LinkType, Option
 from models.supply.inp import vet_inp
 from models.supply.open_supply import OpenSupply, Setup
 from models.supply.results import Results
@@ -73,7 +73,7 @@ def test_levels_and_demands_of_one_question_do_not_reach_the_next(tmp_path: Path
     tank = supply.facts.node_ids.index("1") + 1
 
     def change(setup: Setup) -> None:
-        setup.set_node(tank, NodeValue.INITIAL_LEVEL, 17.0)
+        setup.set_level(tank, 17.0)
         setup.set_base_demand(3, 1, 500.0)
         setup.set_demand_pattern(5, 1, setup.add_pattern("mine", [0.5, 1.5]))
 

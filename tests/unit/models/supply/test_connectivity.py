@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.supply.connectivity import reached
+from models.supply.connectivity import Arcs
 
 links = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.booleans(), st.booleans()), max_size=25)
 
@@ -17,7 +17,7 @@ def test_reached_equals_brute_force(pipes: list[tuple[int, int, bool, bool]], so
     start, end, is_open, one_way = (np.array(c) for c in zip(*pipes, strict=True)) if pipes else (np.zeros(0, int),) * 4
     is_open, one_way = is_open.astype(bool), one_way.astype(bool)
     is_source = np.array([node in sources for node in range(10)])
-    found = reached(start.astype(np.int64), end.astype(np.int64), is_open, is_open & ~one_way, is_source)
+    found = Arcs(start.astype(np.int64), end.astype(np.int64), one_way, 10).reached(is_source, is_open)
     graph = nx.MultiDiGraph()
     graph.add_nodes_from(range(10))
     for a, b, opened, forward_only in pipes:
@@ -30,7 +30,7 @@ def test_reached_equals_brute_force(pipes: list[tuple[int, int, bool, bool]], so
 
 
 def test_water_does_not_go_back_through_a_pump() -> None:
-    start, end = np.array([0]), np.array([1])
-    opened, backward = np.array([True]), np.array([False])
-    assert reached(start, end, opened, backward, np.array([True, False])).tolist() == [True, True]
-    assert reached(start, end, opened, backward, np.array([False, True])).tolist() == [False, True]
+    pump = Arcs(np.array([0]), np.array([1]), np.array([True]), 2)
+    opened = np.array([True])
+    assert pump.reached(np.array([True, False]), opened).tolist() == [True, True]
+    assert pump.reached(np.array([False, True]), opened).tolist() == [False, True]
