@@ -259,7 +259,8 @@ class SensorJudge:
         profile, limit = self.profile, self.profile.witness
         self._compared = at
         said = self.witness.said(at) if self.witness is not None else None
-        if limit is None or said is None:
+        at_rest = value == 0.0 == said  # says nothing of how far they differ at work
+        if limit is None or said is None or at_rest:
             self._differences, self._said = array("d"), array("d")
             return NOTHING
         if self._long_differences is None:
@@ -269,7 +270,7 @@ class SensorJudge:
         self._said.append(said)
         if len(differences) > _KEPT:
             del differences[:RECENT], self._said[:RECENT]
-        if at >= long.ends_at and (value or said):  # at rest they do not differ, whatever they do at work
+        if at >= long.ends_at:
             long.add(at, value - said)
         usual = long.usual()
         if not is_apart(differences[-LAST:], self._said[-LAST:], usual, profile.spike_floor, limit):

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import median
 
 FEWEST = 24
 """With fewer readings before it nobody knows what is usual."""
 
 _BEYOND_STEP = 1.0  # times the largest step lately
+_BEYOND_NOISE = 6.0  # times the usual step lately: of noise that never rests one reading in 48 is the largest
 _BEYOND_RANGE = 0.15  # of the recent range above its top (or below its bottom)
 _STILL = 0.125  # a range smaller than this share of the excursion is that of a sensor at rest
 
@@ -36,7 +38,7 @@ def is_spike(before: Sequence[float], value: float, after: float, floor: float, 
     excursion = min(abs(rise), abs(fall))
     if rise * fall <= 0 or excursion <= floor:
         return False
-    largest_step = max(abs(b - a) for a, b in pairwise(before))
+    steps = [abs(b - a) for a, b in pairwise(before)]
     if max(before) - min(before) < _STILL * excursion:
         before = [*longer[:-1], *before]
     lowest, highest = min(before), max(before)
@@ -44,4 +46,5 @@ def is_spike(before: Sequence[float], value: float, after: float, floor: float, 
     if usual_range < _STILL * excursion:
         return False
     beyond = value - highest if rise > 0 else lowest - value
-    return excursion > _BEYOND_STEP * largest_step and beyond > _BEYOND_RANGE * usual_range
+    is_unusual = excursion > _BEYOND_STEP * max(steps) and excursion > _BEYOND_NOISE * median(steps)
+    return is_unusual and beyond > _BEYOND_RANGE * usual_range

@@ -1,4 +1,4 @@
-"""The series of the trust benchmark that come every 5 and every 15 minutes. No limit was tuned on any of them.
+"""The series of the trust benchmark that come every 5 and every 15 minutes.
 
 - Household meters: the registers of trust_series, read every 15 minutes, sent through a mobile network.
 - L-TOWN: pressures, flows, the tank's level and some metered demands every 5 minutes, a quarter of a year. There is no
@@ -21,7 +21,7 @@ from trust_series import DATA, RealSeries, a_sensor, as_registered, household_me
 from twin.units import Quantity
 
 FIVE_MINUTES_S = 300.0
-PERIOD = slice("2019-01-01", "2019-03-31")
+PERIOD = slice("2019-07-01", "2019-09-30")
 STATION = 6
 """So many sensors send through one gateway."""
 

@@ -224,6 +224,21 @@ def test_an_outage_is_no_unit() -> None:
     assert flags(a_sensor(Quantity.PRESSURE), [*DIURNAL[:400], *falling]) == {}
 
 
+def test_a_demand_that_falls_little_by_little_as_on_no_night_before_is_no_unit() -> None:
+    meter = a_sensor(Quantity.DEMAND, expected_every_s=300.0)
+    days = [30 + 12 * math.sin(n * math.tau / 288) for n in range(800)]
+    night = [days[799] * 0.93**n for n in range(1, 31)]
+    assert flags(meter, [*days, *night, *[night[-1] * (1 + 0.01 * math.sin(n)) for n in range(15)]], 5 * MINUTE) == {}
+
+
+def test_the_same_fall_at_once_is_another_unit() -> None:
+    meter = a_sensor(Quantity.DEMAND, expected_every_s=300.0)
+    days = [30 + 12 * math.sin(n * math.tau / 288) for n in range(800)]
+    found = flags(meter, [*days, *[value / 3.6 for value in days[224:244]]], 5 * MINUTE)
+    assert set(found.values()) == {("unit_suspect",)}
+    assert sorted(found) == list(range(807, 820))
+
+
 def test_a_level_three_times_as_high_as_ever_may_be_a_flood() -> None:
     calm = [1 + 0.1 * math.sin(n) for n in range(400)]
     high = [3.28084 * value for value in calm[:40]]
@@ -263,6 +278,14 @@ def test_a_step_against_the_other_is_found_within_a_few_readings() -> None:
     found = beside([value + (2 if n >= 400 else 0) for n, value in enumerate(DIURNAL[:440])], WITNESS)
     assert 400 < min(found) <= 406
     assert found[min(found)] == ("step",)
+
+
+def test_two_meters_at_a_pump_that_rests_now_and_then_are_believed() -> None:
+    """They differ by one per cent at work, and not at all at rest, which is most of the time."""
+    runs = [20.0 if n % 24 in (2, 3, 4, 5, 6, 7, 8, 9) else 0.0 for n in range(500)]
+    sensor, witness = a_sensor(Quantity.FLOW, redundant_with="W"), a_sensor(Quantity.FLOW)
+    other = a_series(witness, [1.01 * value for value in runs])
+    assert {r.reasons for r in judge_in_order(sensor, a_series(sensor, runs), witness=(witness, other))} == {()}
 
 
 def test_a_drift_against_the_other_is_found() -> None:
