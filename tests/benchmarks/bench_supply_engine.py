@@ -1,0 +1,201 @@
+"""Supply runs with their results against EPANET's bare loop and against WNTR's own way, in one run of this file.
+
+The bare loop solves the same 24 hours with the same library on a project that is open already, and reads nothing.
+Run from the project's root: `.venv/bin/python tests/benchmarks/bench_supply_engine.py`
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
+
+from models.pool import EnginePool
+from models.supply.epanet import LinkType, Option
+from models.supply.inp import vet_inp
+from models.supply.open_supply import OpenSupply, Setup
+from models.supply.outage import Closure, outages_in_turn
+from models.supply.simulation import prepare_times, run
+
+HOURS = 24
+WNTR_NETWORKS = Path(str(files("wntr"))) / "library" / "networks"
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "networks"
+NETWORKS = [
+    WNTR_NETWORKS / "Net3.inp",
+    WNTR_NETWORKS / "ky10.inp",
+    WNTR_NETWORKS / "ky4.inp",
+    WNTR_NETWORKS / "Net6.inp",
+    SHARED / "BWSN_Network_2.inp",
+]
+CLOSURES = 96
+SIDES = (10, 32, 100, 316)
+
+
+def median_s(work: Callable[[], object], repeats: int) -> float:
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def paired_s(supply: OpenSupply, repeats: int, *, pressure_driven: bool) -> tuple[float, float, float]:
+    """Return the medians of the bare loop, of ours and of their ratio, taken in turn."""
+    with_results(supply, pressure_driven=pressure_driven)
+    pairs = []
+    for _ in range(repeats):
+        loop_s = median_s(lambda: bare(supply, pressure_driven=pressure_driven), 1)
+        pairs.append((loop_s, median_s(lambda: with_results(supply, pressure_driven=pressure_driven), 1)))
+    loop_s, ours_s = (statistics.median(times) for times in zip(*pairs, strict=True))
+    return loop_s, ours_s, statistics.median(ours / loop for loop, ours in pairs)
+
+
+def prepare(setup: Setup, *, pressure_driven: bool) -> None:
+    clock = setup.facts.clock
+    setup.set_option(Option.UNBALANCED_TRIALS, 10)
+    if pressure_driven:
+        setup.set_pressure_driven(10.0)
+    prepare_times(
+        setup,
+        duration_s=HOURS * 3600,
+        pattern_start_s=clock.pattern_start_s,
+        start_clock_s=clock.start_clock_s,
+    )
+
+
+def bare(supply: OpenSupply, *, pressure_driven: bool, closed: int | None = None) -> None:
+    with supply.setup() as setup:
+        prepare(setup, pressure_driven=pressure_driven)
+        if closed is not None:
+            setup.hold_closed(closed)
+        for _ in setup.project.steps():
+            pass
+
+
+def with_results(supply: OpenSupply, *, pressure_driven: bool) -> None:
+    with supply.setup() as setup:
+        prepare(setup, pressure_driven=pressure_driven)
+        run(setup, wall_limit_s=600)
+
+
+def runs() -> None:
+    print(
+        f"\n{HOURS} h with all results, against the bare loop\n| network | nodes | demand | bare loop | ours | ratio |"
+    )
+    for path in NETWORKS:
+        if not path.exists():
+            print(f"| {path.name} | is not there |")
+            continue
+        supply = OpenSupply(vet_inp(path.read_bytes()))
+        for driven in (False, True):
+            loop_s, ours_s, ratio = paired_s(supply, 9, pressure_driven=driven)
+            kind = "pressure-driven" if driven else "as the INP says"
+            nodes = len(supply.facts.node_ids)
+            print(f"| {path.stem} | {nodes} | {kind} | {loop_s * 1e3:.1f} ms | {ours_s * 1e3:.1f} ms | {ratio:.2f} |")
+        supply.close()
+
+
+def closures() -> None:
+    path = WNTR_NETWORKS / "ky10.inp"
+    inp = path.read_bytes()
+    text = vet_inp(inp)
+    threads = [OpenSupply(text, Path(tempfile.mkdtemp(dir="."))) for _ in range(2)]
+    facts = threads[0].facts
+    pipes = [n for n, kind in enumerate(facts.link_types, start=1) if kind is LinkType.PIPE]
+    chosen = pipes[:: max(1, len(pipes) // CLOSURES)][:CLOSURES]
+
+    def half(number: int) -> None:
+        for pipe in chosen[number::2]:
+            bare(threads[number], pressure_driven=True, closed=pipe)
+
+    def bare_on_two_threads() -> None:
+        with ThreadPoolExecutor(2) as callers:
+            list(callers.map(half, range(2)))
+
+    asked = [Closure((facts.link_ids[pipe - 1],)) for pipe in chosen]
+    with EnginePool(2) as pool:
+        list(outages_in_turn(inp, asked[:4], pool))
+        toolkit_s = median_s(bare_on_two_threads, 3)
+        ours_s = median_s(lambda: list(outages_in_turn(inp, asked, pool)), 3)
+    few = [facts.link_ids[pipe - 1] for pipe in chosen[:4]]
+    wntr_s = median_s(lambda: wntr_closures(path, few), 1) * len(chosen) / len(few)
+    rates = [len(chosen) / seconds for seconds in (toolkit_s, ours_s, wntr_s)]
+    print(f"\n{len(chosen)} pressure-driven closures of ky10, {HOURS} h")
+    print(f"bare toolkit, two threads {rates[0]:6.1f} /s")
+    print(f"ours, two workers         {rates[1]:6.1f} /s   {rates[1] / rates[0]:.0%} of the toolkit")
+    print(f"WNTR, EpanetSimulator     {rates[2]:6.1f} /s   ours are {rates[1] / rates[2]:.1f} times as fast")
+
+
+def wntr_closures(path: Path, links: list[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import copy
+
+        import wntr
+
+        model = wntr.network.WaterNetworkModel(str(path))
+        model.options.time.duration = HOURS * 3600
+        model.options.hydraulic.demand_model = "PDD"
+        model.options.hydraulic.required_pressure = 10.0
+        for link in links:
+            closed = copy.deepcopy(model)
+            closed.get_link(link).initial_status = "CLOSED"
+            wntr.sim.EpanetSimulator(closed).run_sim()
+
+
+def grid(side: int) -> str:
+    """Return a network of side x side junctions on a grid of pipes, fed at two corners."""
+
+    def lines() -> Iterator[str]:
+        yield "[JUNCTIONS]"
+        yield from (f"J{i}_{j} 10 0.05" for i in range(side) for j in range(side))
+        yield "[RESERVOIRS]\nA 80\nB 80\n[PIPES]"
+        yield f"PA A J0_0 50 600 130\nPB B J{side - 1}_{side - 1} 50 600 130"
+        for i in range(side):
+            for j in range(side):
+                wide = 600 if i == 0 or j == 0 or i == j else 300
+                if i + 1 < side:
+                    yield f"V{i}_{j} J{i}_{j} J{i + 1}_{j} 100 {wide} 130"
+                if j + 1 < side:
+                    yield f"H{i}_{j} J{i}_{j} J{i}_{j + 1} 100 {wide} 130"
+        yield "[PATTERNS]\n1 0.6 0.8 1.2 1.4 1.0 0.8"
+        yield f"[TIMES]\nDuration {HOURS}:00\nHydraulic Timestep 1:00\nPattern Timestep 4:00"
+        yield "[OPTIONS]\nUnits LPS\nHeadloss H-W\nAccuracy 0.001\n[END]\n"
+
+    return "\n".join(lines())
+
+
+def growth() -> None:
+    print(
+        "\nHow it grows: a grid of pipes\n| nodes | opening | bare loop | with results | ratio |\n|---|---|---|---|---|"
+    )
+    for side in SIDES:
+        text = grid(side)
+        begin = time.perf_counter()
+        supply = OpenSupply(text)
+        opened_s = time.perf_counter() - begin
+        loop_s, ours_s, ratio = paired_s(supply, 5 if side < 100 else 1, pressure_driven=False)
+        print(f"| {side * side:,} | {opened_s:.3f} s | {loop_s:.3f} s | {ours_s:.3f} s | {ratio:.2f} |")
+        supply.close()
+
+
+def main() -> None:
+    here = Path.cwd()
+    print(f"load average {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        runs()
+        closures()
+        growth()
+        os.chdir(here)
+
+
+if __name__ == "__main__":
+    main()
