@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from reading_builders import NOON, a_reading, after
 from servers.small_disk import MountRefusedError, small_disk
+from spooled import waiting_lines
 
 from twin.errors import StorageFullError
 from twin.ports import AppendResult
@@ -85,5 +86,5 @@ def test_a_full_disk_under_the_spool(disk: Path) -> None:
     with pytest.raises(StorageFullError):
         spool.check()
     assert spool.stats().readings == spool.stats().pending == stored
-    assert spool.waiting(10**6) == [a_reading(at_s=second) for second in range(stored)]
+    assert waiting_lines(spool) == [a_reading(at_s=second) for second in range(stored)]
     spool.close()

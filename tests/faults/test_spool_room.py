@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from reading_builders import a_reading
 from servers.small_disk import MountRefusedError, small_disk
+from spooled import readings_in, waiting_lines
 
 from twin.errors import StorageFullError
 from twin.readings import Reading
@@ -61,9 +62,9 @@ def forgettings(spool: Spool) -> int:
 def forward_everything(spool: Spool) -> list[Reading]:
     """Do what the forwarder does, with a server that takes everything."""
     sent = []
-    while waiting := spool.waiting(BATCH):
-        sent += waiting
-        spool.forwarded(waiting, [])
+    while parcel := spool.next_parcel(BATCH):
+        sent += readings_in(parcel)
+        spool.delivered(parcel)
         spool.forget_oldest()
     while spool.forget_oldest():
         pass
@@ -88,4 +89,4 @@ def test_what_waits_is_never_forgotten_for_want_of_room(spool: Spool) -> None:
     refused = fill(spool, 0)
     assert spool.forget_oldest() == 0
     assert spool.stats().pending == refused * BATCH
-    assert len(spool.waiting(10**6)) == refused * BATCH
+    assert len(waiting_lines(spool)) == refused * BATCH

@@ -8,8 +8,9 @@ import pytest
 from command_line import CommandLine
 from reading_builders import a_reading
 from servers.process import free_port
+from spooled import refused_line
 
-from twin.ports import AuditEntry, RefusedReading, StoreStats
+from twin.ports import AuditEntry, StoreStats
 from twin.storage.registry import open_registry
 from twin.storage.spool import Spool
 
@@ -27,8 +28,9 @@ def spool(h2twin: CommandLine) -> Path:
     spool = Spool(path)
     readings = [a_reading(f"P{number}", raw_value=1.5) for number in range(3)]
     spool.append(readings, elsewhere={}, forgettings=0)
-    refused = [RefusedReading(r, f"reading,sensor_id={r.sensor_id}", "field type conflict") for r in readings[:2]]
-    spool.forwarded(readings[2:], refused)
+    parcel = spool.next_parcel(3)
+    assert parcel is not None
+    spool.delivered(parcel, [refused_line(parcel, reading, "field type conflict") for reading in readings[:2]])
     spool.close()
     h2twin.set("TWIN_INFLUX_URL", f"http://127.0.0.1:{free_port()}")
     h2twin.set("TWIN_INFLUX_TOKEN", "not-a-secret-4711")
@@ -38,9 +40,10 @@ def spool(h2twin: CommandLine) -> Path:
 def test_refused_readings_are_listed_with_the_reason(h2twin: CommandLine, spool: Path) -> None:
     items = h2twin.ok("dead", "quarantine", "list")["items"]
     assert [item["sensor_id"] for item in items] == ["P0", "P1"]
+    assert items[0].pop("line").startswith("reading,sensor_id=P0 value=1.5,")
     assert items[0] == {
         "sensor_id": "P0", "observed_at": "2026-03-01T12:00:00Z", "raw_value": 1.5, "raw_unit": "m",
-        "line": "reading,sensor_id=P0", "reason": "field type conflict",
+        "reason": "field type conflict",
     }  # fmt: skip
     assert len(h2twin.ok("dead", "quarantine", "list", "--limit", "1")["items"]) == 1
     table = h2twin("dead", "quarantine", "list").out

@@ -1,8 +1,10 @@
-"""The thread that carries readings from the spool to the server.
+"""The thread that carries lines from the spool's journal to the server.
 
-It writes up to 5,000 lines at a time and moves them on in the spool only when the server has said yes. A batch with a
-bad line is halved until the line stands alone, and that one is quarantined with the server's words. While the server
-is away, overloaded or does not let us in, it waits longer and longer and drops nothing.
+It sends up to about 5,000 lines at a time, packed as they are, and deletes them from the journal only when the server
+has said yes. A parcel with a bad line is halved until the line stands alone, and that one is quarantined with the
+server's words; what of the others is sent twice stays what it is. While the server is away, overloaded or does not let
+us in, it waits longer and longer and drops nothing. After a small parcel it waits a moment, so that many small batches
+do not become many small requests.
 
 Several processes may open one spool; a lock on a file beside it lets exactly one of them forward, and the system frees
 the lock when that one dies.
@@ -13,19 +15,18 @@ from __future__ import annotations
 import fcntl
 import logging
 import threading
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
 from twin.errors import TwinError, UnavailableError
-from twin.ports import RefusedReading
-from twin.readings import Reading
-from twin.storage.influx_lines import to_line
 from twin.storage.influx_server import InfluxServer, LinesRefusedError
 from twin.storage.spool import Spool
+from twin.storage.spool_journal import pack, unpack
+from twin.storage.spool_quarantine import RefusedLine
 
-BATCH = 5_000
+LINES_AT_ONCE = 5_000
+_GATHERING_S = 0.1
 _IDLE_S = 0.5
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 15.0
@@ -41,6 +42,7 @@ class Forwarder:
         self._server = server
         self._lock_path = lock_path
         self._wake = threading.Event()
+        self._hurried = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="influx-forwarder", daemon=True)
         self.trouble: str | None = None
@@ -53,10 +55,15 @@ class Forwarder:
         """Say that there is something to forward."""
         self._wake.set()
 
-    def stop(self, within_s: float) -> None:
-        """Stop after the batch in hand; what is not forwarded stays in the spool."""
-        self._stopping.set()
+    def hurry(self) -> None:
+        """Say that somebody waits for all to be forwarded."""
+        self._hurried.set()
         self._wake.set()
+
+    def stop(self, within_s: float) -> None:
+        """Stop after the parcel in hand; what is not forwarded stays in the spool."""
+        self._stopping.set()
+        self.hurry()
         self._thread.join(within_s)
 
     def _run(self) -> None:
@@ -66,7 +73,7 @@ class Forwarder:
             while not self._stopping.is_set():
                 try:
                     lock = lock or stack.enter_context(self._lock_path.open("ab"))
-                    is_moving = self._is_ours(lock) and self._forward_batch() > 0
+                    sent, forgotten = self._forward() if self._is_ours(lock) else (0, 0)
                 except Exception as error:  # the thread must outlive whatever happens: readings wait behind it
                     self._note_trouble(error)
                     self._stopping.wait(pause_s)
@@ -74,9 +81,12 @@ class Forwarder:
                     continue
                 self._note_no_trouble()
                 pause_s = _FIRST_PAUSE_S
-                if not is_moving:
+                if not sent and not forgotten:
                     self._wake.wait(_IDLE_S)
                     self._wake.clear()
+                elif sent < LINES_AT_ONCE // 2 and not forgotten:
+                    self._hurried.wait(_GATHERING_S)
+                    self._hurried.clear()
 
     def _is_ours(self, lock: IO[bytes]) -> bool:
         """Whether this process is the one that forwards."""
@@ -86,31 +96,29 @@ class Forwarder:
             return False
         return True
 
-    def _forward_batch(self) -> int:
-        """Send one batch; return how many readings left the queue, or the ledger where none waits."""
-        readings = self._spool.waiting(BATCH)
-        if not readings:
-            return self._spool.forget_oldest()
-        refused = self._send(readings)
-        bad = {item.reading.key for item in refused}
-        self._spool.forwarded([reading for reading in readings if reading.key not in bad], refused)
+    def _forward(self) -> tuple[int, int]:
+        """Send a parcel; return how many readings left the journal, and how many keys the ledger forgot."""
+        parcel = self._spool.next_parcel(LINES_AT_ONCE)
+        if parcel is None:
+            return 0, self._spool.forget_oldest()
+        refused = self._send(parcel.packed)
+        self._spool.delivered(parcel, refused)
         for item in refused:
             _log.error("InfluxDB refused a reading, it is quarantined: %s: %s", item.line, item.reason)
-        self._spool.forget_oldest()
-        return len(readings)
+        return parcel.readings, self._spool.forget_oldest()
 
-    def _send(self, readings: Sequence[Reading]) -> list[RefusedReading]:
-        """Write readings; return those that the server refuses even alone."""
-        lines = [to_line(reading) for reading in readings]
+    def _send(self, packed: bytes) -> list[RefusedLine]:
+        """Write packed lines; return those that the server refuses even alone."""
         try:
-            self._server.write(lines)
+            self._server.write(packed)
         except LinesRefusedError as error:
             if self._stopping.is_set():
                 raise UnavailableError("stopped while looking for the line that InfluxDB refuses") from error
-            if len(readings) == 1:
-                return [RefusedReading(readings[0], lines[0], str(error))]
-            half = len(readings) // 2
-            return self._send(readings[:half]) + self._send(readings[half:])
+            lines = unpack(packed)
+            if len(lines) == 1:
+                return [RefusedLine(lines[0], str(error))]
+            half = len(lines) // 2
+            return self._send(pack(lines[:half])) + self._send(pack(lines[half:]))
         return []
 
     def _note_trouble(self, error: Exception) -> None:

@@ -5,6 +5,10 @@ an integer here and a float there), `unit`, `raw_unit`, `quality`, `reasons` (JS
 learned it, microseconds since 1970), and where there is one `seq`. Times are in whole microseconds. Tags cannot hold a
 backslash or a control character, so these and `%` are percent-encoded; nothing about customers is written.
 
+A line is its sensor's head, two numbers, the words (which seldom change), and the rest:
+
+    reading,sensor_id=P-1 value=31.5,raw_value=3.09,unit="m",...,available_us=1767225600000000i,seq=7i 1767225600000000
+
 The same tags and time overwrite field by field, so a reading that is judged anew replaces the old one: that is why the
 quality is no tag, and why `reasons` is written even where there are none.
 """
@@ -18,13 +22,14 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 from twin.readings import Quality, Reading
-from twin.storage.readings_rows import EPOCH, from_microseconds, reasons_to_text, text_to_reasons, to_microseconds
+from twin.storage.readings_rows import EPOCH, from_microseconds, text_to_reasons
 
 MEASUREMENT = "reading"
 
 _UNSAFE_IN_TAG = re.compile(r"[%\\\x00-\x1f\x7f]")
 _ESCAPED_IN_TAG = re.compile(r"([,= ])")
 _ESCAPED_IN_STRING = re.compile(r'(["\\])')
+_KEY = re.compile(rf"{MEASUREMENT},sensor_id=((?:[^\\ ]|\\.)*) .* (-?\d+)", re.DOTALL)
 
 FIRST_MOMENT = EPOCH + timedelta(microseconds=-(2**63) // 1000 + 2)
 """The oldest moment that InfluxDB can keep (nanoseconds in 64 bits), in 1677."""
@@ -42,22 +47,34 @@ def sensor_of_tag(text: str) -> str:
     return unquote(text)
 
 
-def to_line(reading: Reading) -> str:
-    """Write one reading as one line, in microseconds."""
-    fields = [
-        f"value={float(reading.value)!r}",
-        f"raw_value={float(reading.raw_value)!r}",
-        f"unit={_string(reading.unit)}",
-        f"raw_unit={_string(reading.raw_unit)}",
-        f"available_us={to_microseconds(reading.available_at)}i",
-        f"quality={_string(reading.quality)}",
-        f"reasons={_string(reasons_to_text(reading.reasons))}",
-    ]
-    if reading.seq is not None:
-        fields.append(f"seq={reading.seq}i")
-    return (
-        f"{MEASUREMENT},sensor_id={_tag(reading.sensor_id)} {','.join(fields)} {to_microseconds(reading.observed_at)}"
-    )
+def head_of(sensor_id: str) -> str:
+    """Return how every line of a sensor begins, up to its value."""
+    tag = _ESCAPED_IN_TAG.sub(r"\\\1", tag_text(sensor_id))
+    return f"{MEASUREMENT},sensor_id={tag} value="
+
+
+def words_of(unit: str, raw_unit: str, quality: Quality, reasons: str) -> str:
+    """Return the fields that are words, and the name of the field that follows them; `reasons` as a row holds them."""
+    texts = {"unit": unit, "raw_unit": raw_unit, "quality": quality, "reasons": reasons}
+    return "".join(f",{name}={_string(text)}" for name, text in texts.items()) + ",available_us="
+
+
+def line(
+    head: str, value: float, raw_value: float, words: str, available_us: int, seq: int | None, time_us: int
+) -> str:
+    """Write a reading as a line, in microseconds."""
+    number = repr(value)
+    raw_number = number if raw_value == value != 0 else repr(raw_value)  # minus zero equals zero
+    if seq is None:
+        return f"{head}{number},raw_value={raw_number}{words}{available_us}i {time_us}"
+    return f"{head}{number},raw_value={raw_number}{words}{available_us}i,seq={seq}i {time_us}"
+
+
+def key_of(line: str) -> tuple[str, int]:
+    """Return the sensor of a line that was written here, and its time in microseconds."""
+    found = _KEY.fullmatch(line)
+    assert found, f"no line of ours: {line!r}"
+    return sensor_of_tag(re.sub(r"\\(.)", r"\1", found[1])), int(found[2])
 
 
 def from_row(row: Mapping[str, str]) -> Reading | None:
@@ -86,11 +103,6 @@ def from_row(row: Mapping[str, str]) -> Reading | None:
 def moment_of(text: str) -> datetime:
     """Read a time as InfluxDB writes it."""
     return datetime.fromisoformat(text).astimezone(UTC)
-
-
-@lru_cache(maxsize=100_000)
-def _tag(sensor_id: str) -> str:
-    return _ESCAPED_IN_TAG.sub(r"\\\1", tag_text(sensor_id))
 
 
 @lru_cache(maxsize=10_000)

@@ -44,8 +44,8 @@ class InfluxReadings:
     """A `twin.ports.ReadingStore` in a bucket, behind the spool file `spool_path`.
 
     Up to `max_waiting` readings may wait for the server, in a spool of up to `max_bytes` (None: as the disk allows);
-    about `max_ledger` keys are remembered (60 bytes each), every request to the server is bounded by `timeout_s`. The
-    spool is opened as `ReadingsFile` says, with the same errors; the server need not be there.
+    about `max_ledger` keys that do not wait are remembered (60 bytes each). Every request to the server is bounded by
+    `timeout_s`. The spool is opened as `ReadingsFile` says, with the same errors; the server need not be there.
 
     Raises:
         ConfigError: If the spool holds readings for another bucket.
@@ -94,8 +94,7 @@ class InfluxReadings:
         result = None
         while result is None:
             keys, forgettings = self._spool.undecidable(readings)
-            held = self._server.held(keys) if keys else {}
-            elsewhere = {key: (reading.raw_value, reading.raw_unit) for key, reading in held.items()}
+            elsewhere = self._server.held(keys) if keys else {}
             result = self._spool.append(readings, elsewhere=elsewhere, forgettings=forgettings)
         self._forwarder.wake()
         return result
@@ -202,7 +201,7 @@ class InfluxReadings:
         """
         end = time.monotonic() + timeout_s
         while pending := self._spool.stats().pending:
-            self._forwarder.wake()
+            self._forwarder.hurry()
             if time.monotonic() > end:
                 trouble = self._forwarder.trouble or "the server is slow, or another process forwards this spool"
                 raise UnavailableError(f"{pending} readings still wait after {timeout_s:g} s: {trouble}")

@@ -1,8 +1,8 @@
 """One SQLite file shared by several processes and threads, durable after every commit.
 
-WAL lets readers go on while one writes; `synchronous=FULL` makes a commit survive a power cut. A transaction borrows
-one connection for as long as it lasts, so no connection is ever used by two threads at once. Write transactions begin
-IMMEDIATE: whoever decides something from what is stored holds the right to write already.
+WAL (a write-ahead log) lets readers go on while one writes; `synchronous=FULL` makes a commit survive a power cut. A
+transaction borrows one connection for as long as it lasts, so no connection is ever used by two threads at once. Write
+transactions begin IMMEDIATE: whoever decides something from what is stored holds the right to write already.
 
 The file carries our application id and the version of its layout: older ones are migrated, newer ones refused.
 """
@@ -15,7 +15,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from twin.errors import ConfigError, StorageFullError, TwinError, UnavailableErr
 from twin.ports import Fullness
 
 _CHECKPOINT_PAGES = 20_000
-_JOURNAL_LIMIT_BYTES = 256 * 1024 * 1024
+_LOG_LIMIT_BYTES = 256 * 1024 * 1024
 _CACHE_KIB = 32_000
 _FULL_DISK_BYTES = 1024 * 1024
 _RESERVE_BYTES = 16 * 1024 * 1024
@@ -32,18 +32,24 @@ _RESERVE_BYTES = 16 * 1024 * 1024
 
 @dataclass(slots=True)
 class Session:
-    """A borrowed connection in a transaction, and the ids of sensors and words it already looked up."""
+    """A borrowed connection in a transaction, and the ids of sensors and words it already looked up.
+
+    `phrases` are texts that were made from such ids.
+    """
 
     connection: sqlite3.Connection
     series: dict[str, int] = field(default_factory=dict)
     words: dict[str, int] = field(default_factory=dict)
     texts: dict[int, str] = field(default_factory=dict)
+    phrases: dict[Hashable, str] = field(default_factory=dict)
+    synchronous: str = "FULL"
 
     def forget(self) -> None:
         """Drop looked-up ids: a rolled-back transaction may have made them."""
         self.series.clear()
         self.words.clear()
         self.texts.clear()
+        self.phrases.clear()
 
 
 class ReadingsFile:
@@ -82,9 +88,13 @@ class ReadingsFile:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
-        """Lend the right to write; commit durably at the end, or leave nothing behind on any error."""
-        with self._transaction("BEGIN IMMEDIATE") as session:
+    def writing(self, *, durable: bool = True) -> Iterator[Session]:
+        """Lend the right to write; commit at the end, or leave nothing behind on any error.
+
+        A commit that need not be `durable` does not wait for the disk: a power cut may undo it, whole, until the next
+        durable one. A crash of the process does not.
+        """
+        with self._transaction("BEGIN IMMEDIATE", "FULL" if durable else "NORMAL") as session:
             yield session
 
     def require_room(self) -> None:
@@ -125,15 +135,15 @@ class ReadingsFile:
         except OSError:
             return math.inf
 
-    def journal_bytes(self) -> int:
-        """Return the size of the journal: what the file may grow by when it is written into it."""
+    def log_bytes(self) -> int:
+        """Return the size of the write-ahead log: what the file may grow by when it is written into it."""
         try:
             return self.path.with_name(f"{self.path.name}-wal").stat().st_size
         except OSError:
             return 0
 
     def give_back(self) -> None:
-        """Write the journal into the file and give its room back to the disk, as far as readers allow."""
+        """Write the log into the file and give its room back to the disk, as far as readers allow."""
         with self._errors_told(), self._borrowed() as session:
             session.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -154,9 +164,12 @@ class ReadingsFile:
             session.connection.close()
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Session]:
+    def _transaction(self, begin: str, synchronous: str = "FULL") -> Iterator[Session]:
         with self._errors_told(), self._borrowed() as session:
             try:
+                if session.synchronous != synchronous:
+                    session.connection.execute(f"PRAGMA synchronous={synchronous}")
+                    session.synchronous = synchronous
                 session.connection.execute(begin)
                 yield session
                 session.connection.execute("COMMIT")
@@ -190,7 +203,7 @@ class ReadingsFile:
         )
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-        connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_LIMIT_BYTES}")
+        connection.execute(f"PRAGMA journal_size_limit={_LOG_LIMIT_BYTES}")
         connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         if self._max_bytes is not None:
             (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()

@@ -58,12 +58,16 @@ def insert(session: Session, readings: Sequence[Reading], *, touch: Touch | None
 
     `touch` is told the (series, time) of the rows if anything was stored.
     """
-    if not readings:
-        return AppendResult(0, 0)
-    rows = _rows(session, readings)
-    stored = session.connection.executemany(_INSERT, rows).rowcount
-    if stored and touch is not None:
+    rows = rows_of(session, readings)
+    result = insert_rows(session, readings, rows)
+    if result.stored and touch is not None:
         touch(session, [row[:2] for row in rows])
+    return result
+
+
+def insert_rows(session: Session, readings: Sequence[Reading], rows: Sequence[Row]) -> AppendResult:
+    """Insert those of the rows of `readings` that are new; as `insert`."""
+    stored = session.connection.executemany(_INSERT, rows).rowcount if rows else 0
     if stored == len(rows):
         return AppendResult(stored, 0)
     conflicts = tuple(
@@ -92,14 +96,18 @@ def is_repeat(session: Session, reading: Reading) -> bool:
     row = session.connection.execute(
         "SELECT raw_value, raw_unit FROM reading WHERE series = ? AND time = ?", key
     ).fetchone()
-    return row is not None and (row[0], _text(session, row[1])) == (reading.raw_value, reading.raw_unit)
+    return row is not None and (row[0], text_of(session, row[1])) == (reading.raw_value, reading.raw_unit)
 
 
 def holds(session: Session, reading: Reading) -> bool:
     """Whether a row has the key of a reading."""
-    key = (series_of(session, reading.sensor_id), to_microseconds(reading.observed_at))
-    row = session.connection.execute("SELECT 1 FROM reading WHERE series = ? AND time = ?", key).fetchone()
-    return row is not None
+    return has_row(session, series_of(session, reading.sensor_id), to_microseconds(reading.observed_at))
+
+
+def has_row(session: Session, series: int | None, time: int) -> bool:
+    """Whether there is a row of a series at a time."""
+    found = session.connection.execute("SELECT 1 FROM reading WHERE series = ? AND time = ?", (series, time))
+    return found.fetchone() is not None
 
 
 def requalify(session: Session, readings: Sequence[Reading], *, touch: Touch | None = None) -> int:
@@ -224,8 +232,8 @@ def sealable(session: Session, sensor_id: str, series: int, start: int, end: int
     for time, available, value, unit, raw_value, raw_unit, quality, reasons, seq in session.connection.execute(
         question, (series, start, end)
     ).fetchall():
-        words = (_text(session, unit), raw_value, _text(session, raw_unit))
-        trust = (str(QUALITIES[quality]), _text(session, reasons))
+        words = (text_of(session, unit), raw_value, text_of(session, raw_unit))
+        trust = (str(QUALITIES[quality]), text_of(session, reasons))
         rows.append(SealedRow(sensor_id, time, available, value, *words, *trust, seq))
     return rows
 
@@ -243,11 +251,16 @@ def series_by_sensor(session: Session) -> list[tuple[str, int]]:
 def rows_where(session: Session, condition: str, values: Sequence[object] = ()) -> Iterator[tuple[int, Reading]]:
     """Yield (series, reading) for the rows that fulfil an SQL condition of this package's own making."""
     names: dict[int, str] = {}
-    question = _SELECT.replace("SELECT", "SELECT series,", 1)
-    for series, *row in session.connection.execute(f"{question} {condition}", tuple(values)).fetchall():
+    for series, *row in raw_rows(session, condition, values):
         if series not in names:
             names[series] = sensor_of(session, series)
         yield series, _reading(session, names[series], row)
+
+
+def raw_rows(session: Session, condition: str, values: Sequence[object] = ()) -> list[Row]:
+    """Return the rows that fulfil an SQL condition of this package's own making, as `rows_of` writes them."""
+    question = _SELECT.replace("SELECT", "SELECT series,", 1)
+    return session.connection.execute(f"{question} {condition}", tuple(values)).fetchall()
 
 
 def series_of(session: Session, sensor_id: str) -> int | None:
@@ -293,7 +306,7 @@ def oldest(readings: Sequence[Reading]) -> datetime | None:
         raise NaiveDatetimeError("a reading's observed_at has no zone; a reading's times are aware") from error
 
 
-def _rows(session: Session, readings: Sequence[Reading]) -> list[Row]:
+def rows_of(session: Session, readings: Sequence[Reading]) -> list[Row]:
     """Write readings as rows. Neighbours in a batch often became available together: that moment is written once."""
     series, words = session.series, session.words
     available_at, available = None, 0
@@ -334,11 +347,11 @@ def _reading(session: Session, sensor_id: str, row: Sequence[Any]) -> Reading:
         observed_at=from_microseconds(time),
         available_at=from_microseconds(available),
         value=value,
-        unit=_text(session, unit),
+        unit=text_of(session, unit),
         raw_value=raw_value,
-        raw_unit=_text(session, raw_unit),
+        raw_unit=text_of(session, raw_unit),
         quality=QUALITIES[quality],
-        reasons=text_to_reasons(_text(session, reasons)),
+        reasons=text_to_reasons(text_of(session, reasons)),
         seq=seq,
     )
 
@@ -351,7 +364,8 @@ def _word(session: Session, text: str) -> int:
     return int(word)
 
 
-def _text(session: Session, word: int) -> str:
+def text_of(session: Session, word: int) -> str:
+    """Return the word whose number it is."""
     text = session.texts.get(word)
     if text is None:
         (text,) = session.connection.execute("SELECT text FROM word WHERE word = ?", (word,)).fetchone()

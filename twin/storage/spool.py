@@ -1,10 +1,11 @@
-"""The durable spool in front of a time-series server: what is waiting, what was refused, and the keys of late.
+"""The durable spool in front of a time-series server: a ledger of keys, a journal of lines, and what was refused.
 
-Every appended reading is a row in the state WAITING until the server has it, then FORWARDED; one that the server
-refuses is QUARANTINED with the reason and stays. Forwarded rows are kept as a ledger of keys, so that a repeat or a
-conflict is seen without asking the server. The ledger forgets its oldest keys beyond a limit and remembers, for every
-sensor, the floor: from there on it is complete, below it the server must be asked. When the spool first meets a
-bucket, the floors are the newest times already in there.
+Every appended reading becomes a row of the ledger and, in the same transaction, a line in the journal (see
+spool_journal.py); the lines are deleted when the server has them. The ledger tells repeats and conflicts without asking
+the server. It forgets its oldest keys beyond a limit and remembers, for every sensor, the floor: from there on it is
+complete, below it the server must be asked. When the spool first meets a bucket, the floors are the newest times
+already in there. Keys are never forgotten while they, or anything older, wait in the journal, nor while the server
+refuses them.
 
 `forgettings` counts how often keys were forgotten: who asked the server before that must ask again.
 
@@ -23,48 +24,26 @@ from twin.errors import ConfigError, StorageFullError
 from twin.ports import AppendResult, Fullness, RefusedReading, StoreStats
 from twin.readings import Reading
 from twin.storage import readings_table as table
+from twin.storage import spool_journal as journal
+from twin.storage import spool_quarantine as quarantine
 from twin.storage.readings_file import ReadingsFile, Session
-from twin.storage.readings_rows import FIRST_US, to_microseconds, verdict
-
-WAITING, FORWARDED, QUARANTINED = 0, 1, 2
-
-APPLICATION_ID = 0x48325350  # "H2SP"
-LAYOUT = (
-    f"""
-    CREATE TABLE series (
-        series INTEGER PRIMARY KEY, sensor_id TEXT NOT NULL UNIQUE, floor INTEGER NOT NULL DEFAULT {FIRST_US}
-    );
-    {table.WORDS_LAYOUT};
-    CREATE TABLE reading (
-        {table.READING_COLUMNS}, state INTEGER NOT NULL DEFAULT {WAITING}, PRIMARY KEY (series, time)
-    ) WITHOUT ROWID;
-    CREATE INDEX waiting ON reading (series, time) WHERE state = {WAITING};
-    CREATE TABLE quarantine (
-        series INTEGER NOT NULL, time INTEGER NOT NULL, line TEXT NOT NULL, reason TEXT NOT NULL,
-        PRIMARY KEY (series, time)
-    ) WITHOUT ROWID;
-    CREATE TABLE tally (
-        readings INTEGER NOT NULL, waiting INTEGER NOT NULL, quarantined INTEGER NOT NULL, ledger INTEGER NOT NULL,
-        forgettings INTEGER NOT NULL, destination TEXT
-    );
-    INSERT INTO tally VALUES (0, 0, 0, 0, 0, NULL)
-    """,
-)
-"""The script of each version of the file, oldest first: add to the end, never change what was released."""
+from twin.storage.readings_rows import FIRST_US, LAST_US, from_microseconds, to_microseconds, verdict
+from twin.storage.spool_journal import Parcel
+from twin.storage.spool_layout import APPLICATION_ID, LAYOUT
+from twin.storage.spool_quarantine import RefusedLine
 
 _SERIES_AT_ONCE = 200
 _FORGOTTEN_FOR_ROOM = 5_000
-_AT_ONCE_WHILE_SHORT = 200
+_TAKEN_OVER, _TAKEN_OVER_WHILE_SHORT = 5_000, 200
 
 Key = tuple[str, datetime]
-Raw = tuple[float, str]
 
 
 class Spool:
-    """The file `path`. `max_waiting` readings may wait; about `max_ledger` forwarded keys are remembered.
+    """The file `path`. `max_waiting` readings may wait; about `max_ledger` keys are remembered that do not.
 
-    `max_bytes` stops the file from growing further (None: the disk decides). Opened as `ReadingsFile` says, with the
-    same errors.
+    A reading that is judged anew while it waits counts twice among the waiting. `max_bytes` stops the file from growing
+    further (None: the disk decides). Opened as `ReadingsFile` says, with the same errors.
     """
 
     def __init__(
@@ -81,6 +60,7 @@ class Spool:
         )
         self._max_waiting = max_waiting
         self._max_ledger = max_ledger
+        self._forgotten_until = FIRST_US
 
     # -------------------------------------------------------------------------------------- the bucket behind it
 
@@ -115,20 +95,23 @@ class Spool:
 
     def undecidable(self, readings: Sequence[Reading]) -> tuple[set[Key], int]:
         """Return the keys that only the server can decide, and the count of forgettings at which that was true."""
+        oldest = table.oldest(readings)
         with self._file.reading() as session:
-            (forgettings,) = session.connection.execute("SELECT forgettings FROM tally").fetchone()
+            forgettings, floor = session.connection.execute("SELECT forgettings, floor FROM tally").fetchone()
+            if oldest is None or to_microseconds(oldest) >= floor:
+                return set(), int(forgettings)
             floors: dict[str, int] = {}
             keys = set()
             for reading in readings:
-                sensor_id, time = reading.sensor_id, to_microseconds(reading.observed_at)
-                if sensor_id not in floors:
-                    floors[sensor_id] = _floor(session, sensor_id)
-                if time < floors[sensor_id] and not _holds(session, sensor_id, time):
+                if reading.sensor_id not in floors:
+                    floors[reading.sensor_id] = _floor(session, reading.sensor_id)
+                is_below = to_microseconds(reading.observed_at) < floors[reading.sensor_id]
+                if is_below and not table.holds(session, reading):
                     keys.add(reading.key)
             return keys, int(forgettings)
 
     def append(
-        self, readings: Sequence[Reading], *, elsewhere: Mapping[Key, Raw], forgettings: int
+        self, readings: Sequence[Reading], *, elsewhere: Mapping[Key, Reading], forgettings: int
     ) -> AppendResult | None:
         """Store a batch durably, given what the server holds `elsewhere`; None if keys were forgotten since.
 
@@ -136,30 +119,26 @@ class Spool:
             StorageFullError: If too many readings wait, or the disk is full. Nothing is stored then.
         """
         self._require_reserve()
-        fresh = [reading for reading in readings if reading.key not in elsewhere]
-        known = [reading for reading in readings if reading.key in elsewhere]
-        conflicts = [reading for reading in known if elsewhere[reading.key] != (reading.raw_value, reading.raw_unit)]
+        fresh = [reading for reading in readings if reading.key not in elsewhere] if elsewhere else readings
         with self._file.writing() as session:
             waiting, now = session.connection.execute("SELECT waiting, forgettings FROM tally").fetchone()
             if now != forgettings:
                 return None
-            result = table.insert(session, fresh)
-            if waiting + result.stored > self._max_waiting and result.stored:
-                raise self._too_many(waiting)
-            session.connection.execute(
-                "UPDATE tally SET readings = readings + ?1, waiting = waiting + ?1", (result.stored,)
-            )
-        differing = {id(reading) for reading in (*result.conflicts, *conflicts)}
-        return AppendResult(
-            stored=result.stored,
-            duplicates=result.duplicates + len(known) - len(conflicts),
-            conflicts=tuple(reading for reading in readings if id(reading) in differing),
-        )
+            rows = table.rows_of(session, fresh)
+            result = table.insert_rows(session, fresh, rows)
+            if result.stored:
+                self._require_place(waiting, result.stored)
+                journal.add(session, rows if result.stored == len(rows) else self._new_ones(rows))
+                session.connection.execute(
+                    "UPDATE tally SET readings = readings + ?1, waiting = waiting + ?1, ledger = ledger + ?1",
+                    (result.stored,),
+                )
+        return table.with_known(result, readings, elsewhere) if elsewhere else result
 
     def requalify(
         self, readings: Sequence[Reading], *, elsewhere: Mapping[Key, Reading], forgettings: int
     ) -> int | None:
-        """Give readings a new value, quality and reasons, here or `elsewhere`, and let those the server has wait again.
+        """Give readings a new value, quality and reasons, here or `elsewhere`, and let the server know.
 
         What was refused stays in quarantine, with its new verdict. Return how many changed; None if keys were
         forgotten since.
@@ -167,103 +146,99 @@ class Spool:
         Raises:
             StorageFullError: If too many readings wait, or the disk is full. Nothing is changed then.
         """
-        changed = woken = fetched = 0
+        self._require_reserve()
+        changed = fetched = 0
+        told: list[table.Row] = []
         with self._file.writing() as session:
             waiting, now = session.connection.execute("SELECT waiting, forgettings FROM tally").fetchone()
             if now != forgettings:
                 return None
             for reading in table.by_key(readings).values():
-                held = _state_of(session, reading)
-                old = elsewhere.get(reading.key)
-                if held is None and old is not None and verdict(old) != verdict(reading):
-                    table.insert(session, [_judged_as(old, reading)])
-                    fetched += 1
-                elif held is not None and table.requalify(session, [reading]):
-                    changed += 1
-                    woken += held == FORWARDED
-                    _let_wait(session, reading)
-            if waiting + woken + fetched > self._max_waiting and woken + fetched:
-                raise self._too_many(waiting)
-            session.connection.execute(
-                "UPDATE tally SET waiting = waiting + ?1 + ?2, ledger = ledger - ?1", (woken, fetched)
-            )
-        return changed + fetched
+                if not table.requalify(session, [reading]):
+                    old = elsewhere.get(reading.key)
+                    if old is None or verdict(old) == verdict(reading) or table.holds(session, reading):
+                        continue
+                    fetched += table.insert(session, [_judged_as(old, reading)]).stored
+                changed += 1
+                key = (table.make_series(session, reading.sensor_id), to_microseconds(reading.observed_at))
+                if not quarantine.holds(session, *key):
+                    told += table.raw_rows(session, "WHERE series = ? AND time = ?", key)
+            if told:
+                self._require_place(waiting, len(told))
+                journal.add(session, told, judged_anew=True)
+                session.connection.execute(
+                    "UPDATE tally SET waiting = waiting + ?, ledger = ledger + ?", (len(told), fetched)
+                )
+        return changed
 
     # ------------------------------------------------------------------------------------------------ going out
 
-    def waiting(self, limit: int) -> list[Reading]:
-        """Return up to `limit` readings that the server does not have yet."""
+    def next_parcel(self, limit: int) -> Parcel | None:
+        """Return the lines that are to be sent next, about `limit` of them; None if nothing waits."""
         with self._file.reading() as session:
-            condition = f"INDEXED BY waiting WHERE state = {WAITING} ORDER BY series, time LIMIT ?"
-            return [reading for _, reading in table.rows_where(session, condition, (limit,))]
-
-    def forwarded(self, readings: Sequence[Reading], refused: Sequence[RefusedReading]) -> None:
-        """Note that the server has `readings`, and quarantine those it refused.
-
-        A reading that was judged anew since it was sent waits on: the server has the old verdict.
-        """
-        portion = len(readings) or 1
-        if self._is_disk_short():
-            portion = _AT_ONCE_WHILE_SHORT
-        for first in range(0, len(readings), portion):
-            self._forwarded(readings[first : first + portion], ())
-        if refused:
-            self._forwarded((), refused)
-
-    def _forwarded(self, readings: Sequence[Reading], refused: Sequence[RefusedReading]) -> None:
-        self._make_room_for_journal()
+            parcel = journal.next_parcel(session, limit)
+            if parcel is not None or not journal.inherits(session):
+                return parcel
         with self._file.writing() as session:
-            taken = _move(session, readings, FORWARDED)
-            held_back = 0
+            journal.take_over(session, self._portion_to_take_over())
+            return journal.next_parcel(session, limit)
+
+    def delivered(self, parcel: Parcel, refused: Sequence[RefusedLine] = ()) -> None:
+        """Note that the server has a parcel, and quarantine those of its lines that it refused.
+
+        A reading that was judged anew since is not quarantined: its new line comes later. If a power cut undoes this,
+        the parcel is sent again, which changes nothing; so the disk need not be waited for.
+        """
+        self._make_room_for_log()
+        with self._file.writing(durable=bool(refused)) as session:
             for item in refused:
-                if not _move(session, [item.reading], QUARANTINED):
-                    continue
-                held_back += 1
-                session.connection.execute(
-                    "INSERT OR REPLACE INTO quarantine (series, time, line, reason) VALUES (?, ?, ?, ?)",
-                    (*_key(session, item.reading), item.line, item.reason),
-                )
+                if not journal.waits_again(session, *quarantine.key_in(session, item), after=parcel.last):
+                    quarantine.hold(session, item)
+            if refused:
+                session.connection.execute("UPDATE tally SET quarantined = ?", (quarantine.count(session),))
             session.connection.execute(
-                "UPDATE tally SET waiting = waiting - ?1 - ?2, ledger = ledger + ?1, quarantined = quarantined + ?2",
-                (taken, held_back),
+                "UPDATE tally SET waiting = waiting - ?", (journal.remove(session, parcel.last),)
             )
+            if journal.inherits(session):
+                journal.take_over(session, self._portion_to_take_over())
 
     def quarantined(self, limit: int = 1000) -> list[RefusedReading]:
         """Return up to `limit` refused readings with their reasons."""
         with self._file.reading() as session:
-            found = table.rows_where(session, f"WHERE state = {QUARANTINED} ORDER BY series, time LIMIT ?", (limit,))
-            return [RefusedReading(reading, *_reason(session, reading)) for _, reading in found]
+            return quarantine.held(session, limit)
 
     def release_quarantined(self) -> int:
         """Let every refused reading be sent again (after the cause was mended); return how many."""
         with self._file.writing() as session:
-            released = session.connection.execute(
-                f"UPDATE reading SET state = {WAITING} WHERE (series, time) IN (SELECT series, time FROM quarantine)"
-            ).rowcount
-            session.connection.execute("DELETE FROM quarantine")
-            session.connection.execute(
-                "UPDATE tally SET waiting = waiting + ?1, quarantined = quarantined - ?1", (released,)
-            )
-            return released
+            rows = quarantine.release(session)
+            journal.add(session, rows, judged_anew=True)
+            session.connection.execute("UPDATE tally SET waiting = waiting + ?, quarantined = 0", (len(rows),))
+            return len(rows)
 
     def forget_oldest(self) -> int:
         """Forget the oldest keys if the ledger is over its limit or room is short; return how many were forgotten.
 
-        Over the limit a tenth goes, for want of room a portion. Readings that wait or are quarantined never do.
+        Over the limit a tenth goes, for want of room a portion.
         """
         is_short = self._file.room_bytes() < 2 * self._file.reserve_bytes()
         with self._file.reading() as session:
-            (ledger,) = session.connection.execute("SELECT ledger FROM tally").fetchone()
-            if ledger == 0 or (ledger <= self._max_ledger and not is_short):
-                return 0
-            surplus = _FORGOTTEN_FOR_ROOM if is_short else ledger - self._max_ledger + self._max_ledger // 10
-            (until,) = session.connection.execute(
-                f"SELECT max(time) FROM (SELECT time FROM reading WHERE state = {FORWARDED} ORDER BY time LIMIT ?)",
-                (surplus,),
+            ledger, waiting, refused = session.connection.execute(
+                "SELECT ledger, waiting, quarantined FROM tally"
             ).fetchone()
-            series = [row[0] for row in session.connection.execute("SELECT series FROM series")]
+            forgettable = ledger - waiting - refused
+            if forgettable <= 0 or (forgettable <= self._max_ledger and not is_short):
+                return 0
+            bound = _last_forgettable(session)
+            if bound <= self._forgotten_until:
+                return 0
+            surplus = _FORGOTTEN_FOR_ROOM if is_short else forgettable - self._max_ledger + self._max_ledger // 10
+            (until,) = session.connection.execute(
+                "SELECT max(time) FROM (SELECT time FROM reading ORDER BY time LIMIT ?)", (surplus + refused,)
+            ).fetchone()
+            self._forgotten_until = min(until, bound)
+            series = table.all_series(session)
         return sum(
-            self._forget(series[first : first + _SERIES_AT_ONCE], until)
+            self._forget(series[first : first + _SERIES_AT_ONCE], self._forgotten_until)
             for first in range(0, len(series), _SERIES_AT_ONCE)
         )
 
@@ -285,18 +260,15 @@ class Spool:
 
     def withdrawn(self, sensor_ids: Sequence[str], *, by: datetime) -> set[Key]:
         """Return the keys (observed_at <= by) that are not trusted and that the server may still call trusted."""
-        question = (
-            f"INDEXED BY waiting WHERE state = {WAITING} AND series = ? AND time <= ? AND {table.UNTRUSTED}",
-            f"WHERE (series, time) IN (SELECT series, time FROM quarantine WHERE series = ? AND time <= ?) "
-            f"AND {table.UNTRUSTED}",
-        )
-        keys: set[Key] = set()
+        until = to_microseconds(by)
         with self._file.reading() as session:
-            for sensor_id in sensor_ids:
-                values = (table.series_of(session, sensor_id), to_microseconds(by))
-                for condition in question:
-                    keys.update(reading.key for _, reading in table.rows_where(session, condition, values))
-        return keys
+            numbers = [(sensor_id, table.series_of(session, sensor_id)) for sensor_id in sensor_ids]
+            return {
+                (sensor_id, from_microseconds(time))
+                for sensor_id, series in numbers
+                if series is not None
+                for time in journal.withdrawn(session, series, until)
+            }
 
     def stats(self) -> StoreStats:
         """Return the counts of all readings, of the waiting and of the quarantined."""
@@ -324,42 +296,49 @@ class Spool:
         """Close the file; everything in it stays durable."""
         self._file.close()
 
-    def _too_many(self, waiting: int) -> StorageFullError:
-        return StorageFullError(
-            f"{waiting} readings wait for InfluxDB in {self._file.path}, at most {self._max_waiting} may: "
-            "bring InfluxDB back (h2twin doctor says what is wrong); nothing of this batch was stored"
-        )
+    def _new_ones(self, rows: Sequence[table.Row]) -> list[table.Row]:
+        """Return the rows, the first of each key, that others do not see yet: those this transaction inserted."""
+        first: dict[table.Row, table.Row] = {}
+        for row in rows:
+            first.setdefault(row[:2], row)
+        with self._file.reading() as before:
+            return [row for row in first.values() if not table.has_row(before, row[0], row[1])]
+
+    def _require_place(self, waiting: int, more: int) -> None:
+        """Raise StorageFullError if so many more may not wait."""
+        if waiting + more > self._max_waiting:
+            raise StorageFullError(
+                f"{waiting} readings wait for InfluxDB in {self._file.path}, at most {self._max_waiting} may: "
+                "bring InfluxDB back (h2twin doctor says what is wrong); nothing of this batch was stored"
+            )
 
     def _require_reserve(self) -> None:
         """Raise StorageFullError when only the room is left that forwarding needs to empty the spool."""
         reserve = self._file.reserve_bytes()
-        self._make_room_for_journal()
+        self._make_room_for_log()
         if self._file.room_bytes() < reserve or self._file.free_on_disk() < reserve / 2:
             raise StorageFullError(
                 f"no room left for {self._file.path}: the last {reserve / 1e6:.0f} MB are kept for emptying it; free "
                 "disk space, raise its limit, or bring InfluxDB back; nothing was stored"
             )
 
-    def _is_disk_short(self) -> bool:
-        """Whether the disk could soon not hold what is in the journal: the file may grow by all of it."""
-        return self._file.free_on_disk() < 2 * self._file.reserve_bytes() + self._file.journal_bytes()
+    def _portion_to_take_over(self) -> int:
+        return _TAKEN_OVER_WHILE_SHORT if self._is_disk_short() else _TAKEN_OVER
 
-    def _make_room_for_journal(self) -> None:
-        """Every change goes to the journal first, also one that makes room: keep the journal short while room is."""
+    def _is_disk_short(self) -> bool:
+        """Whether the disk could soon not hold what is in the file's log: the file may grow by all of it."""
+        return self._file.free_on_disk() < 2 * self._file.reserve_bytes() + self._file.log_bytes()
+
+    def _make_room_for_log(self) -> None:
+        """Every change goes to the log first, also one that makes room: keep the log short while room is."""
         if self._is_disk_short():
             self._file.give_back()
 
     def _forget(self, series: Collection[int], until: int) -> int:
-        forgotten = 0
-        self._make_room_for_journal()
+        self._make_room_for_log()
         with self._file.writing() as session:
-            for number in series:
-                rows = session.connection.execute(
-                    f"DELETE FROM reading WHERE series = ? AND time <= ? AND state = {FORWARDED}", (number, until)
-                ).rowcount
-                if rows:
-                    _raise_floor(session, number, until + 1)
-                forgotten += rows
+            until = min(until, _last_forgettable(session))
+            forgotten = sum(_forget(session, number, until) for number in series)
             session.connection.execute(
                 "UPDATE tally SET ledger = ledger - ?, forgettings = forgettings + ?",
                 (forgotten, 1 if forgotten else 0),
@@ -367,44 +346,28 @@ class Spool:
         return forgotten
 
 
-def _move(session: Session, readings: Sequence[Reading], state: int) -> int:
-    """Move readings that still wait, judged as they are here, to `state`; return how many did."""
-    statement = f"""
-        UPDATE reading SET state = {state}
-        WHERE series = ? AND time = ? AND state = {WAITING} AND value = ? AND quality = ? AND reasons = ?
-    """
-    rows = [(*_key(session, reading), *table.verdict_of(session, reading)) for reading in readings]
-    return session.connection.executemany(statement, rows).rowcount if rows else 0
+def _last_forgettable(session: Session) -> int:
+    """Return the time up to which nothing waits."""
+    if journal.inherits(session):
+        return FIRST_US
+    oldest = journal.oldest_waiting(session)
+    return LAST_US if oldest is None else oldest - 1
 
 
-def _state_of(session: Session, reading: Reading) -> int | None:
-    series = table.series_of(session, reading.sensor_id)
-    row = session.connection.execute(
-        "SELECT state FROM reading WHERE series = ? AND time = ?", (series, to_microseconds(reading.observed_at))
-    ).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _let_wait(session: Session, reading: Reading) -> None:
-    session.connection.execute(
-        f"UPDATE reading SET state = {WAITING} WHERE series = ? AND time = ? AND state = {FORWARDED}",
-        _key(session, reading),
-    )
+def _forget(session: Session, series: int, until: int) -> int:
+    """Delete a series' rows up to a time, but those that are quarantined; return how many."""
+    rows = session.connection.execute(
+        "DELETE FROM reading WHERE series = ?1 AND time <= ?2 "
+        "AND time NOT IN (SELECT time FROM quarantine WHERE series = ?1)",
+        (series, until),
+    ).rowcount
+    if rows:
+        _raise_floor(session, series, until + 1)
+    return rows
 
 
 def _judged_as(reading: Reading, judged: Reading) -> Reading:
     return replace(reading, value=judged.value, quality=judged.quality, reasons=judged.reasons)
-
-
-def _key(session: Session, reading: Reading) -> tuple[int, int]:
-    return table.make_series(session, reading.sensor_id), to_microseconds(reading.observed_at)
-
-
-def _reason(session: Session, reading: Reading) -> tuple[str, str]:
-    line, reason = session.connection.execute(
-        "SELECT line, reason FROM quarantine WHERE series = ? AND time = ?", _key(session, reading)
-    ).fetchone()
-    return str(line), str(reason)
 
 
 def _floor(session: Session, sensor_id: str) -> int:
@@ -414,10 +377,6 @@ def _floor(session: Session, sensor_id: str) -> int:
 
 
 def _raise_floor(session: Session, series: int, floor: int) -> None:
+    """Let the ledger be complete from a time on; the tally keeps the highest of all floors."""
     session.connection.execute("UPDATE series SET floor = max(floor, ?) WHERE series = ?", (floor, series))
-
-
-def _holds(session: Session, sensor_id: str, time: int) -> bool:
-    series = table.series_of(session, sensor_id)
-    row = session.connection.execute("SELECT 1 FROM reading WHERE series = ? AND time = ?", (series, time)).fetchone()
-    return row is not None
+    session.connection.execute("UPDATE tally SET floor = max(floor, ?)", (floor,))

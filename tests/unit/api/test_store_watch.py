@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from reading_builders import a_reading
+from spooled import send_everything
 
 from api.store_watch import FULLNESS_FIGURE, StoreWatch, filling
 from twin.clock import ReplayClock
@@ -149,7 +150,7 @@ def test_the_spool_measures_what_waits_its_file_and_its_disk(tmp_path: Path) -> 
     assert spool.fullness()[1].used > file.used > 0
     assert disk.of == "disk"
     assert 0 < disk.share < 1
-    spool.forwarded(spool.waiting(1000), [])
+    send_everything(spool)
     assert spool.fullness()[0].used == 0
     spool.close()
 

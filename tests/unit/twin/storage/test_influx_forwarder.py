@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from reading_builders import a_reading
@@ -15,8 +14,8 @@ from twin.storage.spool import Spool
 class TakesAll:
     """A server that has whatever it is given."""
 
-    def write(self, lines: Sequence[str]) -> None:
-        assert lines
+    def write(self, packed: bytes) -> None:
+        assert packed
 
 
 def test_a_lock_that_cannot_be_opened_is_told_and_tried_again(tmp_path: Path) -> None:

@@ -2,92 +2,105 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from reading_builders import a_reading
+import pytest
+from reading_builders import a_reading, after
+from spooled import refused_line, send_everything, waiting_lines
 
-from twin.ports import AppendResult, RefusedReading, StoreStats
+from twin.ports import AppendResult, StoreStats
 from twin.readings import Quality
 from twin.storage.spool import Spool
 
 
-def test_an_answer_from_before_keys_were_forgotten_is_not_used(tmp_path: Path) -> None:
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """A spool that forgets every key as soon as it may."""
+    spool = Spool(tmp_path / "spool.db", max_ledger=0)
+    spool.meet("a bucket", {}, 0)
+    yield spool
+    spool.close()
+
+
+def test_an_answer_from_before_keys_were_forgotten_is_not_used(spool: Spool) -> None:
     """
     one       asks: the key is new ................ appends on that answer: refused, must ask again
     another         appends it, forwards, forgets
     """
-    spool = Spool(tmp_path / "spool.db", max_ledger=0)
-    spool.meet("a bucket", {}, 0)
     reading = a_reading()
     keys, forgettings = spool.undecidable([reading])
     assert keys == set()
     assert spool.append([reading], elsewhere={}, forgettings=forgettings) == AppendResult(1, 0)
-    spool.forwarded([reading], [])
+    send_everything(spool)
     assert spool.forget_oldest() == 1
     assert spool.append([reading], elsewhere={}, forgettings=forgettings) is None
     assert spool.undecidable([reading])[0] == {reading.key}
-    spool.close()
 
 
-def test_a_verdict_that_changes_while_the_old_one_is_sent_is_sent_too(tmp_path: Path) -> None:
-    """
-    forwarder   takes the reading ...... sends it ............. notes that the server has it
-    re-judging                  changes the verdict: waits on
-    """
-    spool = Spool(tmp_path / "spool.db")
-    spool.meet("a bucket", {}, 0)
-    first, second = a_reading(), a_reading(at_s=1)
-    spool.append([first, second], elsewhere={}, forgettings=0)
-    judged = [replace(reading, quality=Quality.BAD, reasons=("spike",)) for reading in (first, second)]
-    assert spool.requalify(judged, elsewhere={}, forgettings=0) == 2
-    spool.forwarded([first], [RefusedReading(second, "line", "reason")])
-    assert spool.stats() == StoreStats(readings=2, pending=2)
-    assert spool.waiting(9) == judged
-    spool.forwarded(judged, [])
-    assert spool.stats() == StoreStats(readings=2, pending=0)
-    spool.close()
-
-
-def test_a_verdict_found_before_keys_were_forgotten_is_not_used(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool.db", max_ledger=0)
-    spool.meet("a bucket", {}, 0)
+def test_a_verdict_found_before_keys_were_forgotten_is_not_used(spool: Spool) -> None:
     reading = a_reading()
     spool.append([reading], elsewhere={}, forgettings=0)
-    spool.forwarded([reading], [])
+    send_everything(spool)
     assert spool.forget_oldest() == 1
     judged = replace(reading, quality=Quality.BAD)
     assert spool.requalify([judged], elsewhere={}, forgettings=0) is None
     assert spool.requalify([judged], elsewhere={reading.key: reading}, forgettings=1) == 1
     assert spool.stats() == StoreStats(readings=1, pending=1)
-    assert spool.waiting(9) == [judged]
-    spool.close()
+    assert send_everything(spool) == [judged]
 
 
-def test_what_the_server_refused_waits_for_a_person_with_its_new_verdict(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool.db")
-    spool.meet("a bucket", {}, 0)
+def test_the_verdict_of_another_process_is_built_upon(spool: Spool) -> None:
+    """
+    one       asks the server ...................... judges on that answer: the row that is there now
+    another          fetches it and judges it
+    """
     reading = a_reading()
     spool.append([reading], elsewhere={}, forgettings=0)
-    spool.forwarded([], [RefusedReading(reading, "line", "reason")])
-    judged = replace(reading, quality=Quality.BAD)
-    assert spool.requalify([judged], elsewhere={}, forgettings=0) == 1
-    assert spool.stats() == StoreStats(readings=1, pending=0, quarantined=1)
-    assert spool.quarantined() == [RefusedReading(judged, "line", "reason")]
-    spool.release_quarantined()
-    assert spool.waiting(9) == [judged]
-    spool.close()
+    send_everything(spool)
+    spool.forget_oldest()
+    bad, suspect = (replace(reading, quality=quality) for quality in (Quality.BAD, Quality.SUSPECT))
+    for judged in (bad, suspect):
+        assert spool.requalify([judged], elsewhere={reading.key: reading}, forgettings=1) == 1
+    assert spool.requalify([suspect], elsewhere={reading.key: reading}, forgettings=1) == 0
+    assert send_everything(spool) == [bad, suspect]
 
 
-def test_what_waits_or_was_refused_is_never_forgotten(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool.db", max_ledger=0)
-    spool.meet("a bucket", {}, 0)
-    waiting, refused, forwarded = (a_reading(at_s=second) for second in (0, 1, 2))
-    spool.append([waiting, refused, forwarded], elsewhere={}, forgettings=0)
-    spool.forwarded([forwarded], [RefusedReading(refused, "line", "reason")])
+def test_only_batches_that_reach_below_a_floor_ask_for_each_key(spool: Spool) -> None:
+    old, new, other = a_reading(), a_reading(at_s=50), a_reading("flow-1", at_s=10)
+    spool.append([old, new, other], elsewhere={}, forgettings=0)
+    send_everything(spool)
+    assert spool.forget_oldest() == 3
+    between = a_reading(at_s=30)
+    assert spool.undecidable([between, a_reading(at_s=99), a_reading("new", at_s=-99)])[0] == {between.key}
+    assert spool.undecidable([a_reading(at_s=50.000001), a_reading("flow-1", at_s=51)])[0] == set()
+
+
+def test_what_waits_or_was_refused_is_never_forgotten(spool: Spool) -> None:
+    refused, sent, waiting = (a_reading(at_s=second) for second in (0, 1, 2))
+    spool.append([refused, sent], elsewhere={}, forgettings=0)
+    parcel = spool.next_parcel(9)
+    assert parcel is not None
+    spool.append([waiting], elsewhere={}, forgettings=0)
+    spool.delivered(parcel, [refused_line(parcel, refused)])
     assert spool.forget_oldest() == 1
     assert spool.stats() == StoreStats(readings=3, pending=1, quarantined=1)
-    assert spool.waiting(9) == [waiting]
-    assert spool.quarantined() == [RefusedReading(refused, "line", "reason")]
-    assert spool.undecidable([waiting, refused, forwarded])[0] == {forwarded.key}
-    spool.close()
+    assert waiting_lines(spool) == [waiting]
+    assert [held.reading for held in spool.quarantined()] == [refused]
+    assert spool.undecidable([refused, sent, waiting])[0] == {sent.key}
+
+
+def test_a_late_reading_that_waits_keeps_what_came_after_it(spool: Spool) -> None:
+    """What is older than anything that waits can be forgotten, nothing else."""
+    spool.append([a_reading(at_s=second) for second in (0, 20, 30)], elsewhere={}, forgettings=0)
+    send_everything(spool)
+    late = a_reading(at_s=10)
+    spool.append([late], elsewhere={}, forgettings=0)
+    assert spool.forget_oldest() == 1
+    assert spool.forget_oldest() == 0
+    assert spool.between("pressure-1", after(0), after(99), known_at=None, limit=None) == [
+        a_reading(at_s=second) for second in (10, 20, 30)
+    ]
+    send_everything(spool)
+    assert spool.forget_oldest() == 3
