@@ -23,23 +23,32 @@ SPOOL_READINGS = 1000
 
 @dataclass
 class Drill:
-    """A fault under way: the stand, the flow, and how often and when the fault strikes."""
+    """A fault under way: the stand, the flow, and how often and when the fault strikes.
+
+    Its time lasts from one share of the flow (`begin`) to another (`end`).
+    """
 
     stand: Stand
     sending: Sending
     draw: random.Random
     times: int
     restarts: int
+    begin: float = 0.0
+    end: float = 1.0
     notes: list[str] = field(default_factory=list)
 
     def await_strikes(self) -> None:
         """Return when it is time for the first strike."""
-        self.stand.await_stored(self.sending.flow.count * self.draw.uniform(0.1, 0.3))
+        self.stand.await_stored(self._stored_at(self.draw.uniform(0.1, 0.3)))
 
     def strikes(self) -> list[float]:
         """Return when to strike, as numbers of readings that are stored by then."""
-        count = self.sending.flow.count
-        return [(strike + self.draw.uniform(0.3, 1.0)) / (self.times + 1) * count for strike in range(self.times)]
+        return [
+            self._stored_at((strike + self.draw.uniform(0.3, 1.0)) / (self.times + 1)) for strike in range(self.times)
+        ]
+
+    def _stored_at(self, share: float) -> float:
+        return (self.begin + share * (self.end - self.begin)) * self.sending.flow.count
 
     def pause(self, shortest_s: float, longest_s: float) -> None:
         """Let the fault last for a drawn while."""
@@ -83,26 +92,22 @@ def kill_ingester(drill: Drill) -> None:
         drill.stand.start_ingester()
 
 
-def kill_one_of_two(drill: Drill) -> None:
-    """Kill one of two that share the messages, in turn; the other sees gaps, which the killed one fills afterwards."""
+def kill_sharing_ingesters(drill: Drill) -> None:
+    """Kill one of two that share the messages, in turn, and every third time both.
+
+    The one that lives sees gaps, which the other fills when it is back.
+    """
     stand = drill.stand
     for strike, goal in enumerate(drill.strikes()):
-        which = strike % 2
+        struck = ([0], [1], [0, 1])[strike % 3]
         stand.await_stored(goal)
         found = stand.gaps()
-        stand.kill_ingester(which)
-        drill.notes += [] if _is_so_soon(stand, lambda found=found: stand.gaps() > found) else ["once no gap was seen"]
-        stand.start_ingester(which, must_subscribe=True)
-
-
-def kill_both_of_two(drill: Drill) -> None:
-    """Kill both at once: nobody is left who could look, and what either had put down to be looked at is forgotten."""
-    for goal in drill.strikes():
-        drill.stand.await_stored(goal)
-        for which in (0, 1):
-            drill.stand.kill_ingester(which)
-        for which in (0, 1):
-            drill.stand.start_ingester(which, must_subscribe=True)
+        for which in struck:
+            stand.kill_ingester(which)
+        if len(struck) == 1 and not _is_so_soon(stand, lambda found=found: stand.gaps() > found):
+            drill.notes.append("once no gap was seen")
+        for which in struck:
+            stand.start_ingester(which, must_subscribe=True)
 
 
 def kill_forwarder(drill: Drill) -> None:
@@ -161,10 +166,14 @@ def kill_gateway(drill: Drill) -> None:
         drill.pause(0.1, 0.5)
         stand.start_broker()
         stand.restarts += 1
+    drill.sending.tell("go")
 
 
 def kill_broker_behind_gateway(drill: Drill) -> None:
-    """Kill the broker with messages in hand that it has acknowledged; the ledger of gaps has the gateway send again."""
+    """Kill the broker with messages in hand that it has acknowledged; the ledger of gaps has the gateway send again.
+
+    A newer reading must follow: nobody misses the last one.
+    """
     stand = drill.stand
     for goal in drill.strikes():
         stand.await_stored(goal)
@@ -175,7 +184,7 @@ def kill_broker_behind_gateway(drill: Drill) -> None:
         stand.network.heal()
         stand.start_broker()
         stand.await_("the ingester's return", lambda before=before: stand.network.subscriptions > before)
-    drill.notes.append("the gateway was asked")
+    drill.sending.tell("go")
 
 
 def kill_ingester_and_restart_broker(drill: Drill) -> None:
@@ -341,16 +350,33 @@ def poison(drill: Drill) -> None:
     """The flow itself is the fault."""
 
 
+def in_turn(*strikes: Callable[[Drill], None]) -> Callable[[Drill], None]:
+    """Return the fault of several that strike one after the other, each in its share of the flow."""
+
+    def strike(drill: Drill) -> None:
+        for number, each in enumerate(strikes):
+            drill.begin, drill.end = number / len(strikes), (number + 1) / len(strikes)
+            each(drill)
+
+    return strike
+
+
 GATEWAY = "faults.feeding"
 
 FAULTS = (
     Fault("kill -9 of the ingester", kill_ingester, counts="kills"),
     Fault("kill -9 of the forwarder", kill_forwarder, on_influx=True, counts="kills"),
-    Fault("kill -9 of one of two", kill_one_of_two, counts="kills", ingesters=2, rate=300.0, finds_gaps=True),
-    Fault("kill -9 of both of two", kill_both_of_two, counts="kills", ingesters=2),
     Fault(
-        "kill -9 of one of two on influx",
-        kill_one_of_two,
+        "kill -9 of sharing ingesters",
+        kill_sharing_ingesters,
+        counts="kills",
+        ingesters=2,
+        rate=300.0,
+        finds_gaps=True,
+    ),
+    Fault(
+        "kill -9 of sharing ingesters, two spools",
+        kill_sharing_ingesters,
         on_influx=True,
         counts="kills",
         ingesters=2,
@@ -363,6 +389,7 @@ FAULTS = (
     Fault(
         "broker kill -9, gateway asked",
         kill_broker_behind_gateway,
+        rate=300.0,
         counts="restarts",
         by=GATEWAY,
         gateways=1,
@@ -393,3 +420,23 @@ STORM = (
     Fault("storm of kills and restarts", kill_ingester_and_restart_broker, counts="kills"),
     Fault("storm on influx", kill_ingester_and_restart_broker, on_influx=True, counts="kills"),
 )
+_PASSING = (Way.AWAY, Way.SLOW, Way.OVERLOADED, Way.HANGING, Way.ANSWER_LOST)
+_APART = ("kill -9 of sharing", "gateway", "400", "full", "burst")
+IN_SHORT = (
+    Fault(
+        "kills and restarts",
+        in_turn(kill_ingester, restart_broker, kill_broker, kill_ingester),
+        counts="kills",
+        rate=200.0,
+    ),
+    Fault("bad networks", in_turn(delay_network, reset_network, half_open_network, part_network), rate=150.0),
+    Fault(
+        "bad ways to influx",
+        in_turn(*map(disturb_influx, _PASSING), kill_forwarder),
+        on_influx=True,
+        rate=150.0,
+    ),
+    Fault("clock jumps, poison messages", jump_clock, poison=0.1, settles_gaps=False),
+    *(fault for fault in FAULTS if any(part in fault.name for part in _APART)),
+)
+"""The same faults for those who have little time: several share one installation."""

@@ -2,7 +2,8 @@
 
 `python -m faults.feeding LEDGER PORT RATE FLOW` runs the gateway in front of the broker at PORT and feeds it line by
 line. What the gateway has given its receipt for counts as acknowledged; the device forgets it and never sends it again.
-On its standard input, `kill` kills the gateway (-9) and starts it anew; when the input closes, both end.
+On its standard input, `kill` kills the gateway (-9) and starts it anew; the last fifth waits for `go`; when the input
+closes, both end.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Device:
         self._state = State(self._messages.values())
         self._gateway = gateway
         self._rate = rate
+        self._withheld = len(self._due) // 5
         self._sent = 0
         self._began = time.monotonic()
         self._under_way: deque[int] = deque()
@@ -51,14 +53,20 @@ class Device:
                 command = commands.read()
                 if command == b"":
                     break
-                for _ in (command or b"").splitlines():
-                    self._kill()
+                self._obey((command or b"").splitlines())
             elif self._receipts in ready and not self._listen():
                 raise RuntimeError(f"the gateway ended by itself with {self._process.wait()}")
             self._feed()
             self._state.tell(is_done=not self._due and not self._under_way)
         self._lines.close()
         sys.exit(self._process.wait(60))
+
+    def _obey(self, commands: list[bytes]) -> None:
+        for command in commands:
+            if command == b"go":
+                self._withheld = 0
+            else:
+                self._kill()
 
     def _start(self) -> None:
         self._process = subprocess.Popen(self._gateway, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
@@ -82,7 +90,7 @@ class Device:
 
     def _feed(self) -> None:
         allowed = int((time.monotonic() - self._began) * self._rate) - self._sent
-        count = min(_WINDOW - len(self._under_way), allowed, len(self._due))
+        count = min(_WINDOW - len(self._under_way), allowed, len(self._due) - self._withheld)
         if count > 0:
             numbers = [self._due.popleft() for _ in range(count)]
             self._ledger.note_sent(numbers, time.time())

@@ -2,7 +2,7 @@
 
 `python -m faults.impatient_service serve --role ingest ...`: the file named by FAULTS_CLOCK holds the seconds by which
 the machine's clock is wrong. Waiting times are a tenth or less of the real ones, so that a test sees a watchdog bite.
-FAULTS_SABOTAGE names a mistake to be made.
+FAULTS_SABOTAGE names mistakes to be made.
 """
 
 from __future__ import annotations
@@ -57,6 +57,6 @@ if __name__ == "__main__":
     be_impatient()
     if "FAULTS_CLOCK" in os.environ:
         be_wrong_by(Path(os.environ["FAULTS_CLOCK"]))
-    if "FAULTS_SABOTAGE" in os.environ:
-        SABOTAGES[os.environ["FAULTS_SABOTAGE"]]()
+    for name in filter(None, os.environ.get("FAULTS_SABOTAGE", "").split(",")):
+        SABOTAGES[name]()
     cli.main()

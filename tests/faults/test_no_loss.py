@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from faults.catalogue import FAULTS, Fault
+from faults.catalogue import IN_SHORT, Fault
 from faults.run import Outcome, Scale, Servers, run_fault, table
 from servers import postgres
 from servers.influxdb import influxdb
@@ -18,7 +18,7 @@ from servers.influxdb import influxdb
 pytestmark = [pytest.mark.needs_mosquitto, pytest.mark.timeout(180)]
 
 SEED = 1
-SHORT = Scale(messages=1500, kills=2, restarts=2)
+SHORT = Scale(messages=1500, kills=1, restarts=1)
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +51,13 @@ def named(fault: Fault) -> str:
     return fault.name
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if not fault.on_influx], ids=named)
+@pytest.mark.parametrize("fault", [fault for fault in IN_SHORT if not fault.on_influx], ids=named)
 def test_in_the_embedded_store_nothing_is_lost(fault: Fault, tmp_path: Path, outcomes: list[Outcome]) -> None:
     run(fault, tmp_path, Servers(), outcomes)
 
 
 @pytest.mark.needs_influxdb
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.on_influx], ids=named)
+@pytest.mark.parametrize("fault", [fault for fault in IN_SHORT if fault.on_influx], ids=named)
 def test_behind_the_spool_nothing_is_lost(
     fault: Fault, tmp_path: Path, servers: Servers, outcomes: list[Outcome]
 ) -> None:

@@ -145,20 +145,18 @@ def test_a_gap_may_be_open_only_around_dead_letters(gap: OpenGap, is_wrong: bool
 @pytest.mark.needs_mosquitto
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
-    ("sabotage", "wrong"),
+    ("sabotage", "wrongs"),
     [
-        pytest.param("acknowledge_first", "are neither stored nor dead", id="acknowledged before it is stored"),
-        pytest.param("lose_a_batch", "are neither stored nor dead", id="a batch is dropped"),
-        pytest.param("store_twice", "rows were never sent", id="rows are stored twice"),
-        pytest.param("swallow_letters", "are neither stored nor dead", id="dead letters are not kept"),
+        ("acknowledge_first", ["are neither stored nor dead"]),
+        ("lose_a_batch,store_twice", ["are neither stored nor dead", "rows were never sent"]),
     ],
 )
 def test_an_ingester_that_makes_mistakes_is_found_out(
-    sabotage: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sabotage: str, wrongs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAULTS_SABOTAGE", sabotage)
     monkeypatch.setattr("faults.stand._NO_GROWTH_S", 1.0)
     monkeypatch.setattr("faults.stand._GAPS_CLOSED_WITHIN_S", 1.0)
     (kills,) = (fault for fault in FAULTS if fault.name == "kill -9 of the ingester")
     outcome = run_fault(kills, Scale(messages=1000), seed=1, folder=tmp_path, servers=Servers())
-    assert any(wrong in said for said in outcome.wrongs), outcome.wrongs
+    assert all(any(wrong in said for said in outcome.wrongs) for wrong in wrongs), outcome.wrongs
