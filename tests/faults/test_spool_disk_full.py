@@ -76,13 +76,13 @@ def test_a_full_disk_under_the_spool(disk: Path) -> None:
     stored = 0
     try:
         for number in range(10_000):
-            spool.append(batch(number), elsewhere={}, forgettings=0)
+            spool.append(batch(number))
             stored += 500
     except StorageFullError:
         pass
     assert 2500 < stored < 1_000_000
     with pytest.raises(StorageFullError):
-        spool.append(batch(10_000), elsewhere={}, forgettings=0)
+        spool.append(batch(10_000))
     with pytest.raises(StorageFullError):
         spool.check()
     assert spool.stats().readings == spool.stats().pending == stored

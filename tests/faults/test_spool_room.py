@@ -11,6 +11,7 @@ from servers.small_disk import MountRefusedError, small_disk
 from spooled import readings_in, waiting_lines
 
 from twin.errors import StorageFullError
+from twin.ports import AppendResult
 from twin.readings import Reading
 from twin.storage.spool import Spool
 
@@ -43,9 +44,8 @@ def fill(spool: Spool, first: int) -> int:
     """Append batches until the spool refuses one; return the number of the one that was refused."""
     for number in range(first, first + 10_000):
         try:
-            result = spool.append(batch(number), elsewhere={}, forgettings=forgettings(spool))
-            assert result is not None
-            assert result.stored == BATCH
+            result = spool.append(batch(number))
+            assert result == AppendResult(BATCH, 0)
         except StorageFullError:
             return number
     raise AssertionError("it never filled")
@@ -53,10 +53,6 @@ def fill(spool: Spool, first: int) -> int:
 
 def batch(number: int) -> list[Reading]:
     return [a_reading(at_s=number * BATCH + second) for second in range(BATCH)]
-
-
-def forgettings(spool: Spool) -> int:
-    return spool.undecidable([])[1]
 
 
 def forward_everything(spool: Spool) -> list[Reading]:

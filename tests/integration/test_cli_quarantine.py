@@ -27,7 +27,7 @@ def spool(h2twin: CommandLine) -> Path:
     path = h2twin.data_dir / "spool.db"
     spool = Spool(path)
     readings = [a_reading(f"P{number}", raw_value=1.5) for number in range(3)]
-    spool.append(readings, elsewhere={}, forgettings=0)
+    spool.append(readings)
     parcel = spool.next_parcel(3)
     assert parcel is not None
     spool.delivered(parcel, [refused_line(parcel, reading, "field type conflict") for reading in readings[:2]])

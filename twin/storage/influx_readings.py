@@ -33,7 +33,7 @@ from twin.storage.influx_lines import FIRST_MOMENT
 from twin.storage.influx_server import InfluxServer
 from twin.storage.readings_rows import FIRST_US, from_microseconds, is_storable, to_microseconds
 from twin.storage.rollup_sums import LENGTHS_US, as_rollups, summed_up, windows_within
-from twin.storage.spool import Spool
+from twin.storage.spool import Answer, Question, Spool
 
 _POLL_S = 0.02
 _MICROSECOND = timedelta(microseconds=1)
@@ -91,11 +91,9 @@ class InfluxReadings:
         """
         table.prepared(readings)
         self._meet_bucket()
-        result = None
-        while result is None:
-            keys, forgettings = self._spool.undecidable(readings)
-            elsewhere = self._server.held(keys) if keys else {}
-            result = self._spool.append(readings, elsewhere=elsewhere, forgettings=forgettings)
+        result = self._spool.append(readings)
+        while isinstance(result, Question):
+            result = self._spool.append(readings, self._answer(result))
         self._forwarder.wake()
         return result
 
@@ -109,11 +107,9 @@ class InfluxReadings:
         """
         table.prepared(readings)
         self._meet_bucket()
-        changed = None
-        while changed is None:
-            keys, forgettings = self._spool.undecidable(readings)
-            elsewhere = self._server.held(keys) if keys else {}
-            changed = self._spool.requalify(readings, elsewhere=elsewhere, forgettings=forgettings)
+        changed = self._spool.requalify(readings)
+        while isinstance(changed, Question):
+            changed = self._spool.requalify(readings, self._answer(changed))
         self._forwarder.wake()
         return changed
 
@@ -222,6 +218,9 @@ class InfluxReadings:
         self._forwarder.stop(self._timeout_s + 1)
         self._spool.close()
         self._server.close()
+
+    def _answer(self, question: Question) -> Answer:
+        return Answer(self._server.held(question.keys), question.forgettings)
 
     def _newest_trusted(self, sensor_id: str, by: datetime, known_at: datetime | None) -> dict[str, Reading]:
         """Return the newest trusted reading with observed_at <= `by` where the server's own answer is outdated."""

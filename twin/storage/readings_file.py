@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import shutil
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Hashable, Iterator, Sequence
@@ -27,7 +26,6 @@ _CHECKPOINT_PAGES = 20_000
 _LOG_LIMIT_BYTES = 256 * 1024 * 1024
 _CACHE_KIB = 32_000
 _FULL_DISK_BYTES = 1024 * 1024
-_RESERVE_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -74,7 +72,7 @@ class ReadingsFile:
     ) -> None:
         self.path = path
         self._busy_timeout_s = busy_timeout_s
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._idle: list[Session] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -109,31 +107,29 @@ class ReadingsFile:
             UnavailableError: If the disk or the file cannot be asked.
         """
         found = []
-        if self._max_bytes is not None:
+        if self.max_bytes is not None:
             with self.reading() as session:
-                pages, free, page_bytes = _pages(session)
-            found.append(Fullness("file", (pages - free) * page_bytes, self._max_bytes))
+                pages, free, page_bytes = self.pages(session)
+            found.append(Fullness("file", (pages - free) * page_bytes, self.max_bytes))
         try:
             disk = shutil.disk_usage(self.path.parent)
         except OSError as error:
             raise UnavailableError(f"the disk under {self.path} cannot be asked: {error}") from error
         return [*found, Fullness("disk", disk.used, disk.used + disk.free)]
 
-    def room_bytes(self) -> float:
-        """Return how many bytes of rows still fit: on the disk, within the limit, and on the file's own free pages."""
-        with self.reading() as session:
-            pages, free, page_bytes = _pages(session)
-        may_grow = self.free_on_disk()
-        if self._max_bytes is not None:
-            may_grow = min(may_grow, self._max_bytes - pages * page_bytes)
-        return may_grow + free * page_bytes
-
-    def free_on_disk(self) -> float:
-        """Return the free bytes of the disk; unknown counts as boundless."""
+    def disk_bytes(self) -> tuple[float, float]:
+        """Return the free bytes of the disk and all of them; unknown counts as boundless."""
         try:
-            return shutil.disk_usage(self.path.parent).free
+            disk = shutil.disk_usage(self.path.parent)
         except OSError:
-            return math.inf
+            return math.inf, math.inf
+        return disk.free, disk.total
+
+    def pages(self, session: Session) -> tuple[int, int, int]:
+        """Return the number of pages of the file, how many of them are free, and the bytes of each."""
+        names = ("page_count", "freelist_count", "page_size")
+        pages, free, page_bytes = (session.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+        return pages, free, page_bytes
 
     def log_bytes(self) -> int:
         """Return the size of the write-ahead log: what the file may grow by when it is written into it."""
@@ -146,14 +142,6 @@ class ReadingsFile:
         """Write the log into the file and give its room back to the disk, as far as readers allow."""
         with self._errors_told(), self._borrowed() as session:
             session.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-    def reserve_bytes(self) -> int:
-        """Return the last bytes, kept for what makes room again: 16 MB, less on a small disk or in a small file."""
-        try:
-            most = min(shutil.disk_usage(self.path.parent).total, self._max_bytes or sys.maxsize)
-        except OSError:
-            return 0
-        return min(_RESERVE_BYTES, most // 20)
 
     def close(self) -> None:
         """Close idle connections now and borrowed ones when they come back."""
@@ -205,9 +193,9 @@ class ReadingsFile:
         connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit={_LOG_LIMIT_BYTES}")
         connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-        if self._max_bytes is not None:
+        if self.max_bytes is not None:
             (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-            connection.execute(f"PRAGMA max_page_count={max(1, self._max_bytes // page_bytes)}")
+            connection.execute(f"PRAGMA max_page_count={max(1, self.max_bytes // page_bytes)}")
         return connection
 
     @contextmanager
@@ -232,14 +220,7 @@ class ReadingsFile:
         return UnavailableError(f"{self.path} cannot be used ({error}): check that its folder exists and is writable")
 
     def _disk_is_full(self) -> bool:
-        return self.free_on_disk() < _FULL_DISK_BYTES
-
-
-def _pages(session: Session) -> tuple[int, int, int]:
-    """Return the number of pages of the file, how many of them are free, and the bytes of each."""
-    names = ("page_count", "freelist_count", "page_size")
-    pages, free, page_bytes = (session.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
-    return pages, free, page_bytes
+        return self.disk_bytes()[0] < _FULL_DISK_BYTES
 
 
 def _take_up(

@@ -7,7 +7,8 @@ complete, below it the server must be asked. When the spool first meets a bucket
 already in there. Keys are never forgotten while they, or anything older, wait in the journal, nor while the server
 refuses them.
 
-`forgettings` counts how often keys were forgotten: who asked the server before that must ask again.
+Whoever appends below a floor gets a question for the server back, and comes again with its answer. `forgettings` counts
+how often keys were forgotten: an answer from before that must be asked for again.
 
 Nothing is ever dropped for want of room: an append is refused, and the sender comes again. The last bytes of the disk
 are left to the forwarding, so that a full spool can run empty by itself; where room is short, the ledger forgets.
@@ -16,8 +17,9 @@ are left to the forwarding, so that a full spool can run empty by itself; where 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache, partial
 from pathlib import Path
 
 from twin.errors import ConfigError, StorageFullError
@@ -31,12 +33,32 @@ from twin.storage.readings_rows import FIRST_US, LAST_US, from_microseconds, to_
 from twin.storage.spool_journal import Parcel
 from twin.storage.spool_layout import APPLICATION_ID, LAYOUT
 from twin.storage.spool_quarantine import RefusedLine
+from twin.storage.spool_room import Room
 
 _SERIES_AT_ONCE = 200
 _FORGOTTEN_FOR_ROOM = 5_000
 _TAKEN_OVER, _TAKEN_OVER_WHILE_SHORT = 5_000, 200
 
 Key = tuple[str, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Keys that only the server can decide, and the count of forgettings at which that was true."""
+
+    keys: set[Key]
+    forgettings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server holds of the keys of a question."""
+
+    held: Mapping[Key, Reading]
+    forgettings: int
+
+
+UNASKED = Answer({}, -1)
 
 
 class Spool:
@@ -58,6 +80,7 @@ class Spool:
         self._file = ReadingsFile(
             path, application_id=APPLICATION_ID, layout=LAYOUT, busy_timeout_s=busy_timeout_s, max_bytes=max_bytes
         )
+        self._room = Room(self._file)
         self._max_waiting = max_waiting
         self._max_ledger = max_ledger
         self._forgotten_until = FIRST_US
@@ -93,37 +116,20 @@ class Spool:
 
     # ----------------------------------------------------------------------------------------------- coming in
 
-    def undecidable(self, readings: Sequence[Reading]) -> tuple[set[Key], int]:
-        """Return the keys that only the server can decide, and the count of forgettings at which that was true."""
-        oldest = table.oldest(readings)
-        with self._file.reading() as session:
-            forgettings, floor = session.connection.execute("SELECT forgettings, floor FROM tally").fetchone()
-            if oldest is None or to_microseconds(oldest) >= floor:
-                return set(), int(forgettings)
-            floors: dict[str, int] = {}
-            keys = set()
-            for reading in readings:
-                if reading.sensor_id not in floors:
-                    floors[reading.sensor_id] = _floor(session, reading.sensor_id)
-                is_below = to_microseconds(reading.observed_at) < floors[reading.sensor_id]
-                if is_below and not table.holds(session, reading):
-                    keys.add(reading.key)
-            return keys, int(forgettings)
+    def append(self, readings: Sequence[Reading], answer: Answer = UNASKED) -> AppendResult | Question:
+        """Store a batch durably, or return what must be asked of the server first; nothing is stored then.
 
-    def append(
-        self, readings: Sequence[Reading], *, elsewhere: Mapping[Key, Reading], forgettings: int
-    ) -> AppendResult | None:
-        """Store a batch durably, given what the server holds `elsewhere`; None if keys were forgotten since.
+        An answer from before keys were forgotten does not count.
 
         Raises:
             StorageFullError: If too many readings wait, or the disk is full. Nothing is stored then.
         """
-        self._require_reserve()
-        fresh = [reading for reading in readings if reading.key not in elsewhere] if elsewhere else readings
+        self._room.keep_log_short()
         with self._file.writing() as session:
-            waiting, now = session.connection.execute("SELECT waiting, forgettings FROM tally").fetchone()
-            if now != forgettings:
-                return None
+            waiting, held = self._begin(session, readings, answer)
+            if isinstance(held, Question):
+                return held
+            fresh = [reading for reading in readings if reading.key not in held] if held else readings
             rows = table.rows_of(session, fresh)
             result = table.insert_rows(session, fresh, rows)
             if result.stored:
@@ -133,30 +139,28 @@ class Spool:
                     "UPDATE tally SET readings = readings + ?1, waiting = waiting + ?1, ledger = ledger + ?1",
                     (result.stored,),
                 )
-        return table.with_known(result, readings, elsewhere) if elsewhere else result
+        return table.with_known(result, readings, held) if held else result
 
-    def requalify(
-        self, readings: Sequence[Reading], *, elsewhere: Mapping[Key, Reading], forgettings: int
-    ) -> int | None:
-        """Give readings a new value, quality and reasons, here or `elsewhere`, and let the server know.
+    def requalify(self, readings: Sequence[Reading], answer: Answer = UNASKED) -> int | Question:
+        """Give readings a new value, quality and reasons, here or at the server, which is told in turn.
 
-        What was refused stays in quarantine, with its new verdict. Return how many changed; None if keys were
-        forgotten since.
+        What was refused stays in quarantine, with its new verdict. Return how many changed, or what must be
+        asked of the server first.
 
         Raises:
             StorageFullError: If too many readings wait, or the disk is full. Nothing is changed then.
         """
-        self._require_reserve()
+        self._room.keep_log_short()
         changed = fetched = 0
         told: list[table.Row] = []
         with self._file.writing() as session:
-            waiting, now = session.connection.execute("SELECT waiting, forgettings FROM tally").fetchone()
-            if now != forgettings:
-                return None
+            waiting, elsewhere = self._begin(session, readings, answer)
+            if isinstance(elsewhere, Question):
+                return elsewhere
             for reading in table.by_key(readings).values():
                 if not table.requalify(session, [reading]):
                     old = elsewhere.get(reading.key)
-                    if old is None or verdict(old) == verdict(reading) or table.holds(session, reading):
+                    if old is None or verdict(old) == verdict(reading):
                         continue
                     fetched += table.insert(session, [_judged_as(old, reading)]).stored
                 changed += 1
@@ -170,6 +174,22 @@ class Spool:
                     "UPDATE tally SET waiting = waiting + ?, ledger = ledger + ?", (len(told), fetched)
                 )
         return changed
+
+    def _begin(
+        self, session: Session, readings: Sequence[Reading], answer: Answer
+    ) -> tuple[int, Mapping[Key, Reading] | Question]:
+        """Return how many readings wait, and what the server holds of a batch beyond the ledger, or what to ask it."""
+        self._room.require_reserve(session)
+        waiting, forgettings, floor = session.connection.execute(
+            "SELECT waiting, forgettings, floor FROM tally"
+        ).fetchone()
+        oldest = table.oldest(readings)
+        if oldest is None or to_microseconds(oldest) >= floor:
+            return waiting, {}
+        keys = _undecidable(session, readings)
+        if keys and answer.forgettings != forgettings:
+            return waiting, Question(keys, forgettings)
+        return waiting, {key: reading for key, reading in answer.held.items() if key in keys}
 
     # ------------------------------------------------------------------------------------------------ going out
 
@@ -189,7 +209,7 @@ class Spool:
         A reading that was judged anew since is not quarantined: its new line comes later. If a power cut undoes this,
         the parcel is sent again, which changes nothing; so the disk need not be waited for.
         """
-        self._make_room_for_log()
+        self._room.keep_log_short()
         with self._file.writing(durable=bool(refused)) as session:
             for item in refused:
                 if not journal.waits_again(session, *quarantine.key_in(session, item), after=parcel.last):
@@ -220,8 +240,8 @@ class Spool:
 
         Over the limit a tenth goes, for want of room a portion.
         """
-        is_short = self._file.room_bytes() < 2 * self._file.reserve_bytes()
         with self._file.reading() as session:
+            is_short = self._room.is_short(session)
             ledger, waiting, refused = session.connection.execute(
                 "SELECT ledger, waiting, quarantined FROM tally"
             ).fetchone()
@@ -285,8 +305,9 @@ class Spool:
 
     def check(self) -> None:
         """Write and commit a row that changes nothing; raise StorageFullError when no more readings may wait."""
-        self._require_reserve()
+        self._room.keep_log_short()
         with self._file.writing() as session:
+            self._room.require_reserve(session)
             session.connection.execute("UPDATE tally SET readings = readings")
             (waiting,) = session.connection.execute("SELECT waiting FROM tally").fetchone()
         if waiting >= self._max_waiting:
@@ -312,30 +333,11 @@ class Spool:
                 "bring InfluxDB back (h2twin doctor says what is wrong); nothing of this batch was stored"
             )
 
-    def _require_reserve(self) -> None:
-        """Raise StorageFullError when only the room is left that forwarding needs to empty the spool."""
-        reserve = self._file.reserve_bytes()
-        self._make_room_for_log()
-        if self._file.room_bytes() < reserve or self._file.free_on_disk() < reserve / 2:
-            raise StorageFullError(
-                f"no room left for {self._file.path}: the last {reserve / 1e6:.0f} MB are kept for emptying it; free "
-                "disk space, raise its limit, or bring InfluxDB back; nothing was stored"
-            )
-
     def _portion_to_take_over(self) -> int:
-        return _TAKEN_OVER_WHILE_SHORT if self._is_disk_short() else _TAKEN_OVER
-
-    def _is_disk_short(self) -> bool:
-        """Whether the disk could soon not hold what is in the file's log: the file may grow by all of it."""
-        return self._file.free_on_disk() < 2 * self._file.reserve_bytes() + self._file.log_bytes()
-
-    def _make_room_for_log(self) -> None:
-        """Every change goes to the log first, also one that makes room: keep the log short while room is."""
-        if self._is_disk_short():
-            self._file.give_back()
+        return _TAKEN_OVER_WHILE_SHORT if self._room.is_disk_short() else _TAKEN_OVER
 
     def _forget(self, series: Collection[int], until: int) -> int:
-        self._make_room_for_log()
+        self._room.keep_log_short()
         with self._file.writing() as session:
             until = min(until, _last_forgettable(session))
             forgotten = sum(_forget(session, number, until) for number in series)
@@ -368,6 +370,16 @@ def _forget(session: Session, series: int, until: int) -> int:
 
 def _judged_as(reading: Reading, judged: Reading) -> Reading:
     return replace(reading, value=judged.value, quality=judged.quality, reasons=judged.reasons)
+
+
+def _undecidable(session: Session, readings: Sequence[Reading]) -> set[Key]:
+    """Return the keys of a batch that the ledger does not hold and that lie below their sensor's floor."""
+    floor = cache(partial(_floor, session))
+    return {
+        reading.key
+        for reading in readings
+        if to_microseconds(reading.observed_at) < floor(reading.sensor_id) and not table.holds(session, reading)
+    }
 
 
 def _floor(session: Session, sensor_id: str) -> int:

@@ -35,7 +35,12 @@ LAYOUT = """
 """
 
 _LINES_IN_A_BATCH = 5_000
-_QUICKLY, _AS_GZIP = 1, 31  # levels above the first cost three times the work for a tenth of the room
+_QUICKLY, _AS_GZIP = 1, 31  # higher levels take more time and next to no room off
+_SMALL_BYTES, _LITTLE_MEMORY, _MUCH_MEMORY = (
+    65_536,
+    5,
+    8,
+)  # making much memory ready costs more than packing a few lines
 
 _WITHDRAWN = f"""
     SELECT DISTINCT time FROM (
@@ -57,7 +62,10 @@ class Parcel:
 
 def pack(lines: Sequence[str]) -> bytes:
     """Pack lines as they are sent."""
-    return zlib.compress("\n".join([*lines, ""]).encode(), _QUICKLY, _AS_GZIP)
+    text = "\n".join([*lines, ""]).encode()
+    memory = _LITTLE_MEMORY if len(text) < _SMALL_BYTES else _MUCH_MEMORY
+    packer = zlib.compressobj(_QUICKLY, zlib.DEFLATED, _AS_GZIP, memory)
+    return packer.compress(text) + packer.flush()
 
 
 def unpack(packed: bytes) -> list[str]:

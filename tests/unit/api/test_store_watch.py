@@ -142,11 +142,11 @@ def test_the_sentence_says_how_much_and_what_to_do() -> None:
 
 def test_the_spool_measures_what_waits_its_file_and_its_disk(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool.db", max_waiting=1000, max_bytes=2_000_000)
-    spool.append([a_reading(at_s=second) for second in range(250)], elsewhere={}, forgettings=0)
+    spool.append([a_reading(at_s=second) for second in range(250)])
     waiting, file, disk = spool.fullness()
     assert (waiting.of, waiting.used, waiting.most) == ("waiting", 250, 1000)
     assert (file.of, file.most) == ("file", 2_000_000)
-    spool.append([a_reading(at_s=second) for second in range(250, 950)], elsewhere={}, forgettings=0)
+    spool.append([a_reading(at_s=second) for second in range(250, 950)])
     assert spool.fullness()[1].used > file.used > 0
     assert disk.of == "disk"
     assert 0 < disk.share < 1

@@ -21,7 +21,7 @@ class TakesAll:
 def test_a_lock_that_cannot_be_opened_is_told_and_tried_again(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool.db")
     spool.meet("a bucket", {}, 0)
-    spool.append([a_reading()], elsewhere={}, forgettings=0)
+    spool.append([a_reading()])
     lock = tmp_path / "spool.db.forwarding"
     lock.mkdir()
     forwarder = Forwarder(spool, TakesAll(), lock)  # type: ignore[arg-type]

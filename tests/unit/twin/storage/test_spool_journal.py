@@ -20,7 +20,7 @@ from twin.readings import Quality, Reading
 from twin.storage.influx_lines import head_of, key_of, line, words_of
 from twin.storage.readings_file import ReadingsFile
 from twin.storage.readings_rows import is_storable
-from twin.storage.spool import Spool
+from twin.storage.spool import Question, Spool
 from twin.storage.spool_layout import APPLICATION_ID, LAYOUT
 
 
@@ -33,14 +33,14 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 
 def append(spool: Spool, *readings: Reading) -> AppendResult:
-    result = spool.append(readings, elsewhere={}, forgettings=0)
-    assert result is not None
+    result = spool.append(readings)
+    assert isinstance(result, AppendResult)
     return result
 
 
 def judge(spool: Spool, *readings: Reading) -> int:
-    changed = spool.requalify(readings, elsewhere={}, forgettings=0)
-    assert changed is not None
+    changed = spool.requalify(readings)
+    assert isinstance(changed, int)
     return changed
 
 
@@ -247,7 +247,7 @@ def test_what_waited_in_a_file_of_the_first_layout_is_sent(old_file: Path) -> No
     assert spool.destination() == "a bucket"
     assert spool.between("pressure-1", NOON, after(99), known_at=None, limit=None) == held
     assert append(spool, *(a_reading(at_s=second) for second in range(12))) == AppendResult(2, 10)
-    assert spool.undecidable([a_reading(at_s=-1)])[0] == {a_reading(at_s=-1).key}
+    assert spool.append([a_reading(at_s=-1)]) == Question({a_reading(at_s=-1).key}, 0)
     assert spool.withdrawn(["pressure-1"], by=after(99)) == {held[6].key}
     assert send_everything(spool) == [a_reading(at_s=10), a_reading(at_s=11), held[4], held[6]]
     assert spool.withdrawn(["pressure-1"], by=after(99)) == set()
