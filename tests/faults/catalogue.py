@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from faults.feeding import WITHHELD
 from faults.stand import Sending, Stand
 from servers.http_proxy import Way
 from servers.small_disk import fill
@@ -151,6 +152,7 @@ def kill_broker(drill: Drill) -> None:
 def kill_gateway(drill: Drill) -> None:
     """Kill the gateway in the flow, and every other time while its outbox holds what a broker that is away lacks."""
     stand = drill.stand
+    drill.sending.tell("go")
     for strike, goal in enumerate(drill.strikes()):
         stand.await_stored(goal)
         if strike % 2:
@@ -166,7 +168,6 @@ def kill_gateway(drill: Drill) -> None:
         drill.pause(0.1, 0.5)
         stand.start_broker()
         stand.restarts += 1
-    drill.sending.tell("go")
 
 
 def kill_broker_behind_gateway(drill: Drill) -> None:
@@ -175,6 +176,7 @@ def kill_broker_behind_gateway(drill: Drill) -> None:
     A newer reading must follow: nobody misses the last one.
     """
     stand = drill.stand
+    drill.end = 1 - WITHHELD
     for goal in drill.strikes():
         stand.await_stored(goal)
         stand.network.part()
@@ -259,8 +261,8 @@ def refuse_batches(drill: Drill) -> None:
     assert stand.way is not None
     stand.way.refused_line = f"sensor_id={drill.draw.choice(drill.sending.flow.sensor_ids)} ".encode()
     stand.way.become(Way.REFUSING, share=1 / 3)
-    stand.await_stored(drill.sending.planned)
-    stand.await_("an empty spool", lambda: stand.waiting() == 0)
+    stand.await_stored(drill.sending.planned, within_s=300)
+    stand.await_("an empty spool", lambda: stand.waiting() == 0, within_s=300)
     stand.way.refused_line = None
     stand.way.become(Way.GOOD)
     quarantined = stand.quarantined()

@@ -2,7 +2,7 @@
 
 `python -m faults.feeding LEDGER PORT RATE FLOW` runs the gateway in front of the broker at PORT and feeds it line by
 line. What the gateway has given its receipt for counts as acknowledged; the device forgets it and never sends it again.
-On its standard input, `kill` kills the gateway (-9) and starts it anew; the last fifth waits for `go`; when the input
+On its standard input, `kill` kills the gateway (-9) and starts it anew; the last ones wait for `go`; when the input
 closes, both end.
 """
 
@@ -22,6 +22,8 @@ from faults.flow import Flow
 from faults.ledger import Ledger, Planned
 from faults.publishing import State
 
+WITHHELD = 0.2
+"""This share of the lines, the last ones, is not fed before it is told to."""
 _WINDOW = 1000
 _CHUNK = 64 * 1024
 
@@ -36,7 +38,7 @@ class Device:
         self._state = State(self._messages.values())
         self._gateway = gateway
         self._rate = rate
-        self._withheld = len(self._due) // 5
+        self._withheld = int(WITHHELD * len(self._due))
         self._sent = 0
         self._began = time.monotonic()
         self._under_way: deque[int] = deque()

@@ -28,8 +28,8 @@ from faults.flow import Flow
 from faults.pulse import Pulse
 from faults.stand import Stand, stand
 from psycopg import sql
-from servers import postgres
-from servers.influxdb import Influx, influxdb
+from servers import influxdb, mosquitto, postgres
+from servers.influxdb import Influx
 from servers.small_disk import MountRefusedError, small_disk
 
 _SMALL_DISK_MB = 48
@@ -130,6 +130,8 @@ def run_fault(fault: Fault, scale: Scale, *, seed: int, folder: Path, servers: S
         pulse = stack.enter_context(Pulse(built))
         sending = built.send(flow, rate=fault.rate, by=fault.by)
         drill = Drill(built, sending, random.Random(seed), scale.strikes_of(fault), scale.restarts)
+        if apart and not servers.postgres_url:
+            drill.notes.append("no PostgreSQL here: the registry was in SQLite")
         if fault.loud:
             built.send(loud, rate=_LOUD_RATE)
             built.send(late, rate=_LOUD_RATE)
@@ -219,7 +221,7 @@ def run_all(
         influx, registry_url = None, ""
         if any(fault.on_influx for fault, _ in faults):
             (folder / "influx").mkdir()
-            influx = stack.enter_context(influxdb(folder / "influx"))
+            influx = stack.enter_context(influxdb.influxdb(folder / "influx"))
         if any(fault.on_influx and fault.ingesters > 1 for fault, _ in faults) and postgres.find():
             registry_url = stack.enter_context(postgres.postgres(folder / "postgres"))
         for number, (fault, scale) in enumerate(faults):
@@ -239,13 +241,19 @@ def main() -> int:
     parser.add_argument("--restarts", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="only faults whose name contains this")
+    parser.add_argument("--embedded", action="store_true", help="only faults of the embedded store, without InfluxDB")
     parser.add_argument("--json", action="store_true", help="print one object instead of the table")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ended from outside, it must leave no process behind
     whole = Scale(options.messages, options.kills, options.restarts)
     tenth = Scale(max(1000, options.messages // 10), max(2, options.kills // 4), options.restarts)
     faults = [(fault, whole) for fault in STORM] + [(fault, tenth) for fault in FAULTS]
-    chosen = [(fault, scale) for fault, scale in faults if options.only in fault.name]
+    chosen = [
+        (fault, scale)
+        for fault, scale in faults
+        if options.only in fault.name and not (options.embedded and fault.on_influx)
+    ]
+    _require_servers(parser, chosen)
     began_at, load = datetime.now(UTC), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="h2twin-faults-") as folder, ExitStack() as stack:
         begun, done = _progress(stack, len(chosen))
@@ -262,6 +270,16 @@ def main() -> int:
         print(", ".join(f"{name} {value}" for name, value in circumstances.items()))
         print(table(outcomes))
     return 1 if any(outcome.wrongs for outcome in outcomes) else 0
+
+
+def _require_servers(parser: argparse.ArgumentParser, chosen: Sequence[tuple[Fault, Scale]]) -> None:
+    """End here where a server is missing: a run that leaves faults out proves less than it seems to."""
+    if not chosen:
+        parser.error("no fault has such a name")
+    if mosquitto.find() is None:
+        parser.error("Mosquitto is missing: install it (apt-get install mosquitto)")
+    if any(fault.on_influx for fault, _ in chosen) and influxdb.find() is None:
+        parser.error("InfluxDB 2 (influxd) is missing: build it with .ci/install-influxd, or choose --embedded")
 
 
 def _progress(stack: ExitStack, total: int) -> tuple[Callable[[Fault], None], Callable[[Outcome], None]]:
