@@ -71,6 +71,8 @@ class ReadingsFile:
         max_bytes: int | None = None,
     ) -> None:
         self.path = path
+        self._folder = path.parent
+        self._log = path.with_name(f"{path.name}-wal")
         self._busy_timeout_s = busy_timeout_s
         self.max_bytes = max_bytes
         self._idle: list[Session] = []
@@ -112,7 +114,7 @@ class ReadingsFile:
                 pages, free, page_bytes = self.pages(session)
             found.append(Fullness("file", (pages - free) * page_bytes, self.max_bytes))
         try:
-            disk = shutil.disk_usage(self.path.parent)
+            disk = shutil.disk_usage(self._folder)
         except OSError as error:
             raise UnavailableError(f"the disk under {self.path} cannot be asked: {error}") from error
         return [*found, Fullness("disk", disk.used, disk.used + disk.free)]
@@ -120,7 +122,7 @@ class ReadingsFile:
     def disk_bytes(self) -> tuple[float, float]:
         """Return the free bytes of the disk and all of them; unknown counts as boundless."""
         try:
-            disk = shutil.disk_usage(self.path.parent)
+            disk = shutil.disk_usage(self._folder)
         except OSError:
             return math.inf, math.inf
         return disk.free, disk.total
@@ -134,7 +136,7 @@ class ReadingsFile:
     def log_bytes(self) -> int:
         """Return the size of the write-ahead log: what the file may grow by when it is written into it."""
         try:
-            return self.path.with_name(f"{self.path.name}-wal").stat().st_size
+            return self._log.stat().st_size
         except OSError:
             return 0
 

@@ -107,11 +107,12 @@ def test_who_may_write_holds_the_lock_before_reading(tmp_path: Path) -> None:
     second.close()
 
 
-def test_it_is_durable_at_every_commit(tmp_path: Path) -> None:
+def test_it_is_durable_at_every_commit_that_does_not_say_otherwise(tmp_path: Path) -> None:
     file = ReadingsFile(tmp_path / "notes.db", application_id=7, layout=(FIRST,))
-    with file.writing() as session:
-        assert session.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert session.connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    for durable in (True, False, True):
+        with file.writing(durable=durable) as session:
+            assert session.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert session.connection.execute("PRAGMA synchronous").fetchone() == (2 if durable else 1,)
     file.close()
 
 

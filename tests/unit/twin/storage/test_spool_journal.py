@@ -258,6 +258,17 @@ def test_what_waited_in_a_file_of_the_first_layout_is_sent(old_file: Path) -> No
     spool.close()
 
 
+def test_what_waited_in_the_first_layout_has_its_turn_while_more_comes(old_file: Path) -> None:
+    spool = Spool(old_file)
+    append(spool, a_reading(at_s=10))
+    parcel = spool.next_parcel(1)
+    assert parcel is not None
+    append(spool, a_reading(at_s=11))
+    spool.delivered(parcel)
+    assert waiting_lines(spool) == [a_reading(at_s=11), old_readings()[4], old_readings()[6]]
+    spool.close()
+
+
 def test_a_new_verdict_on_what_waited_in_the_first_layout_is_the_last(old_file: Path) -> None:
     spool = Spool(old_file)
     judged = replace(old_readings()[4], quality=Quality.SUSPECT)

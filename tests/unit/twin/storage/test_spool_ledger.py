@@ -12,6 +12,8 @@ from spooled import refused_line, send_everything, waiting_lines
 
 from twin.ports import AppendResult, StoreStats
 from twin.readings import Quality
+from twin.storage import readings_table as table
+from twin.storage.readings_file import Session
 from twin.storage.spool import Answer, Question, Spool
 
 
@@ -109,3 +111,23 @@ def test_a_late_reading_that_waits_keeps_what_came_after_it(spool: Spool) -> Non
     ]
     send_everything(spool)
     assert spool.forget_oldest() == 3
+
+
+def test_what_comes_late_while_keys_are_being_forgotten_is_kept(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    forwarder   sees that nothing waits ...................... forgets
+    another                              appends an old reading
+    """
+    spool.append([a_reading("flow-1", at_s=5), a_reading(at_s=9)])
+    send_everything(spool)
+    all_series = table.all_series
+
+    def all_series_and_a_late_reading(session: Session) -> list[int]:
+        spool.append([a_reading(at_s=7)])
+        return all_series(session)
+
+    monkeypatch.setattr(table, "all_series", all_series_and_a_late_reading)
+    assert spool.forget_oldest() == 1
+    assert waiting_lines(spool) == [a_reading(at_s=7)]
+    assert spool.append([a_reading(at_s=7), a_reading(at_s=9)]) == AppendResult(0, 2)
+    assert spool.append([a_reading("flow-1", at_s=5)]) == Question({a_reading("flow-1", at_s=5).key}, 1)
