@@ -60,9 +60,10 @@ class Drill:
 class Fault:
     """One row of the table. A fault that strikes `kills` or `restarts` is struck more often in a long run.
 
-    `loud` adds two gateways: one far beyond its rate, and one with a backlog that no rate is held against. A fault that
-    `finds_gaps` makes the ledger of gaps believe in some. Unless `settles_gaps` is False, it is right
-    again at the end. Where `contradicts` is False, no value contradicts another.
+    Several `ingesters` work on one data folder, or `apart` with a folder each and one registry. `loud` adds two gateways:
+    one far beyond its rate, and one with a backlog that no rate is held against. A fault that `finds_gaps` makes the
+    ledger of gaps believe in some; unless `settles_gaps` is False, it is right again at the end. Where `contradicts` is
+    False, no value contradicts another.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Fault:
     rate: float = 1500.0
     loud: bool = False
     ingesters: int = 1
+    apart: bool = False
     by: str = "faults.publishing"
     finds_gaps: bool = False
     settles_gaps: bool = True
@@ -377,11 +379,22 @@ FAULTS = (
         finds_gaps=True,
     ),
     Fault(
+        "kill -9 of sharing ingesters, one spool",
+        kill_sharing_ingesters,
+        on_influx=True,
+        counts="kills",
+        ingesters=2,
+        rate=300.0,
+        gateways=5,
+        finds_gaps=True,
+    ),
+    Fault(
         "kill -9 of sharing ingesters, two spools",
         kill_sharing_ingesters,
         on_influx=True,
         counts="kills",
         ingesters=2,
+        apart=True,
         rate=300.0,
         gateways=5,
         finds_gaps=True,
@@ -423,7 +436,8 @@ STORM = (
     Fault("storm on influx", kill_ingester_and_restart_broker, on_influx=True, counts="kills"),
 )
 _PASSING = (Way.AWAY, Way.SLOW, Way.OVERLOADED, Way.HANGING, Way.ANSWER_LOST)
-_APART = ("kill -9 of sharing", "gateway", "400", "full", "burst")
+_APART = ("sharing ingesters", "gateway", "400", "full", "burst")
+_TOO_LONG = ("one spool",)
 IN_SHORT = (
     Fault(
         "kills and restarts",
@@ -439,6 +453,10 @@ IN_SHORT = (
         rate=150.0,
     ),
     Fault("clock jumps, poison messages", jump_clock, poison=0.1, settles_gaps=False),
-    *(fault for fault in FAULTS if any(part in fault.name for part in _APART)),
+    *(
+        fault
+        for fault in FAULTS
+        if any(part in fault.name for part in _APART) and not any(part in fault.name for part in _TOO_LONG)
+    ),
 )
 """The same faults for those who have little time: several share one installation."""

@@ -115,13 +115,13 @@ def run_fault(fault: Fault, scale: Scale, *, seed: int, folder: Path, servers: S
     loud = Flow(seed + 1, more, end_us, name=LOUD, gateways=1, bad=0.0)
     late = Flow(seed + 2, more, end_us - _LATE_S * 1_000_000, name=LATE, gateways=1, bad=0.0)
     sensors = flow.sensor_ids + loud.sensor_ids + late.sensor_ids
-    apart = fault.on_influx and fault.ingesters > 1
     with ExitStack() as stack:
         disk = _disk(stack, folder, scale) if fault.small_disk else None
         built = stack.enter_context(
             stand(
                 folder, sensors, seed=seed, server=servers.influx if fault.on_influx else None, disk=disk,
-                registry_url=servers.new_registry(folder.name) if apart else "", ingesters=fault.ingesters,
+                registry_url=servers.new_registry(folder.name) if fault.apart else "", ingesters=fault.ingesters,
+                apart=fault.apart,
             )
         )  # fmt: skip
         built.settings = fault.settings
@@ -130,7 +130,7 @@ def run_fault(fault: Fault, scale: Scale, *, seed: int, folder: Path, servers: S
         pulse = stack.enter_context(Pulse(built))
         sending = built.send(flow, rate=fault.rate, by=fault.by)
         drill = Drill(built, sending, random.Random(seed), scale.strikes_of(fault), scale.restarts)
-        if apart and not servers.postgres_url:
+        if fault.apart and not servers.postgres_url:
             drill.notes.append("no PostgreSQL here: the registry was in SQLite")
         if fault.loud:
             built.send(loud, rate=_LOUD_RATE)
@@ -222,7 +222,7 @@ def run_all(
         if any(fault.on_influx for fault, _ in faults):
             (folder / "influx").mkdir()
             influx = stack.enter_context(influxdb.influxdb(folder / "influx"))
-        if any(fault.on_influx and fault.ingesters > 1 for fault, _ in faults) and postgres.find():
+        if any(fault.apart for fault, _ in faults) and postgres.find():
             registry_url = stack.enter_context(postgres.postgres(folder / "postgres"))
         for number, (fault, scale) in enumerate(faults):
             begun(fault)

@@ -3,8 +3,8 @@
     publishers -> Mosquitto -> (bad network) -> ingester -> SQLite, or spool -> (bad way) -> InfluxDB
     devices -> gateway -> Mosquitto ...
 
-Several ingesters share the messages. With SQLite they work on one data folder; in front of InfluxDB each has a folder
-with a spool of its own, and PostgreSQL keeps the one registry. A fault pulls at one of these; the stand restarts what
+Several ingesters share the messages. They work on one data folder, or each has a folder with a spool of its own and
+PostgreSQL keeps the one registry. A fault pulls at one of these; the stand restarts what
 died, waits until all is settled, and reckons.
 """
 
@@ -346,12 +346,13 @@ def stand(
     registry_url: str = "",
     disk: Path | None = None,
     ingesters: int = 1,
+    apart: bool = False,
 ) -> Iterator[Stand]:
     """Build a stand in an empty folder and start the broker; nothing flows yet. Data are kept on `disk`, if given.
 
     Without `registry_url` (an empty database) the registry is in the data folder.
     """
-    data = [(disk or folder) / f"data{number or ''}" for number in range(ingesters if server else 1)]
+    data = [(disk or folder) / f"data{number or ''}" for number in range(ingesters if apart else 1)]
     for place in data:
         place.mkdir(mode=0o700, exist_ok=True)
     url = registry_url or f"sqlite:///{data[0] / 'registry.db'}"
