@@ -60,10 +60,10 @@ class Drill:
 class Fault:
     """One row of the table. A fault that strikes `kills` or `restarts` is struck more often in a long run.
 
-    Several `ingesters` work on one data folder, or `apart` with a folder each and one registry. `loud` adds two gateways:
-    one far beyond its rate, and one with a backlog that no rate is held against. A fault that `finds_gaps` makes the
-    ledger of gaps believe in some; unless `settles_gaps` is False, it is right again at the end. Where `contradicts` is
-    False, no value contradicts another.
+    Several `ingesters` work on one data folder, or `apart` with a folder each and one registry. `loud` adds two
+    gateways: one far beyond its rate, and one with a backlog that no rate is held against. A fault that `finds_gaps`
+    makes the ledger of gaps believe in some; unless `settles_gaps` is False, it is right again at the end. Where
+    `contradicts` is False, no value contradicts another.
     """
 
     name: str
