@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from ingest.message import Message
 from ingest.pipeline import PreparedBatch
@@ -33,12 +35,17 @@ class Batch:
 
 
 class Inbox:
-    """Between the thread that listens and the one that works. It takes what it is given; its owner minds its size."""
+    """Between the thread that listens and the one that works. It takes what it is given; its owner minds its size.
 
-    def __init__(self, *, batch: int, linger_s: float, idle_s: float) -> None:
+    What waits is taken out in batches: up to `batch` messages, or as many as make up `batch_bytes` of payload. A batch
+    that is not full is waited for no longer than `linger_s`.
+    """
+
+    def __init__(self, *, batch: int, batch_bytes: int, linger_s: float, idle_s: float) -> None:
         self.count = 0
         self.size = 0
         self._batch = batch
+        self._batch_bytes = batch_bytes
         self._linger_s = linger_s
         self._idle_s = idle_s
         self._closing = False
@@ -48,12 +55,12 @@ class Inbox:
     def put(self, connection: Connection, messages: Sequence[Message], packet_ids: list[int]) -> None:
         """Put messages down that came together."""
         with self._arrival:
-            was_short = self.count < self._batch
+            was_short = not self._is_full
             had_none = not self.count
             self._chunks.append((connection, messages, packet_ids))
             self.count += len(messages)
             self.size += sum([len(message.payload) for message in messages])
-            if had_none or (was_short and self.count >= self._batch):
+            if had_none or (was_short and self._is_full):
                 self._arrival.notify()
 
     def take(self, *, wait: bool = True) -> Batch:
@@ -63,7 +70,7 @@ class Inbox:
                 if self._closing:
                     return Batch()
                 self._arrival.wait(self._idle_s)
-            if wait and self.count < self._batch and not self._closing:
+            if wait and not (self._is_full or self._closing):
                 self._arrival.wait(self._linger_s)
             return self._take_some()
 
@@ -73,15 +80,23 @@ class Inbox:
             self._closing = True
             self._arrival.notify_all()
 
+    @property
+    def _is_full(self) -> bool:
+        """Whether a whole batch waits."""
+        return self.count >= self._batch or self.size >= self._batch_bytes
+
     def _take_some(self) -> Batch:
-        batch = Batch()
-        while self._chunks and (room := self._batch - len(batch.messages)):
+        batch, size = Batch(), 0
+        while self._chunks and (room := self._batch - len(batch.messages)) and size < self._batch_bytes:
             connection, messages, packet_ids = self._chunks.popleft()
+            sizes = list(accumulate([len(message.payload) for message in messages], initial=size))
+            room = min(room, bisect_left(sizes, self._batch_bytes))
             if len(messages) > room:
                 self._chunks.appendleft((connection, messages[room:], packet_ids[room:]))
                 messages, packet_ids = messages[:room], packet_ids[:room]
             batch.messages += messages
             batch.receipts.append((connection, packet_ids))
+            size = sizes[len(messages)]
         self.count -= len(batch.messages)
-        self.size -= sum([len(message.payload) for message in batch.messages])
+        self.size -= size
         return batch

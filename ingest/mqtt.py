@@ -81,7 +81,9 @@ class MqttIngester:
         self._subscriptions = Subscriptions(pipeline.subscriptions)
         self._stopping = threading.Event()
         self._drained = threading.Event()
-        self._inbox = Inbox(batch=settings.batch, linger_s=settings.linger_s, idle_s=_IDLE_S)
+        self._inbox = Inbox(
+            batch=settings.batch, batch_bytes=settings.batch_bytes, linger_s=settings.linger_s, idle_s=_IDLE_S
+        )
         self._overflowed = False
         self._working_on = 0
         self._counts = Counter[str]()

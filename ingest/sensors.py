@@ -40,6 +40,10 @@ class SensorTable:
         """Return the sensor as last read, or None."""
         return self._sensors.get(sensor_id)
 
+    def all(self) -> Mapping[str, Sensor]:
+        """Return the sensors as last read, by id, for whoever asks for many of them at once."""
+        return self._sensors
+
     def values(self) -> Iterable[Sensor]:
         """Return all sensors as last read."""
         return self._sensors.values()

@@ -32,6 +32,7 @@ BACKFILL = "backfill"
 """The name that no sensor may have: its topic is for requests to the gateway."""
 _PREFIX = "h2"
 _LARGEST_SEQ = 2**63 - 1
+_REMEMBERED_TOPICS = 100_000
 
 
 class _Item(msgspec.Struct):
@@ -57,14 +58,23 @@ _batch = msgspec.json.Decoder(_Batch)
 class NativeDecoder:
     """Reads h2twin's own payloads."""
 
+    def __init__(self) -> None:
+        self._names: dict[str, tuple[str, str | None]] = {}
+
     def decode(self, topic: str, payload: bytes, received_at: datetime) -> Decoded:  # noqa: ARG002 - the protocol
         """Return the reading or readings; see the module for what is refused."""
-        gateway, sensor_id = _names_in(topic)
+        gateway, sensor_id = self._names.get(topic) or self._learn_names(topic)
         if sensor_id is None:
             return _decode_batch(gateway, payload)
         if sensor_id == BACKFILL:
             return Decoded(gateway, is_news=True)
         return Decoded(gateway, [_decode_single(gateway, sensor_id, payload)])
+
+    def _learn_names(self, topic: str) -> tuple[str, str | None]:
+        if len(self._names) >= _REMEMBERED_TOPICS:
+            self._names.clear()
+        names = self._names[topic] = _names_in(topic)
+        return names
 
 
 def single_topic(gateway: str, sensor_id: str) -> str:

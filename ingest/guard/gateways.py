@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
-from ingest.decoders.base import Decoded, Refusal
+from ingest.decoders.base import Decoded, RawReading, Refusal
 from ingest.guard.backfill import OpenGaps
 from ingest.guard.forgery import forged, why_not_for
 from ingest.guard.rate import Pace
@@ -37,6 +37,8 @@ class GatewayGuard:
         self._paces: Recent[str, Pace] = Recent(_MOST_GATEWAYS)
         self._replays = ReplayWatch(self._gaps)
         self._untold: list[Event] = []
+        self._received_at: datetime | None = None
+        self._received_s = 0.0
 
     def refuse_message(self, message: Message, decoded: Decoded) -> Refused | None:
         """Return a refusal where the sender is over its rate."""
@@ -54,6 +56,8 @@ class GatewayGuard:
 
     def refuse_reading(self, message: Message, gateway: str, sensor: Sensor) -> Refused | None:
         """Return a refusal where the sensor belongs to another gateway."""
+        if not sensor.gateway_id:
+            return None
         detail = why_not_for(gateway, sensor)
         if detail is None:
             return None
@@ -69,11 +73,14 @@ class GatewayGuard:
         return {"replayed": float(self._replays.old)}
 
     def _is_too_much(self, message: Message, decoded: Decoded) -> bool:
-        received_s = message.received_at.timestamp()
-        newest_s = _newest_s(decoded, received_s)
+        if message.received_at is not self._received_at:  # what came together shares its moment
+            self._received_at = message.received_at
+            self._received_s = message.received_at.timestamp()
+        received_s = self._received_s
+        newest_s = _newest_s(decoded.readings, received_s)
         if received_s - newest_s > LIVE_S:
             return False
-        pace = self._paces.get(decoded.gateway)
+        pace = self._paces.young.get(decoded.gateway) or self._paces.get(decoded.gateway)
         if pace is None:
             pace = Pace(self._rate_per_s, received_s, newest_s)
             self._paces.put(decoded.gateway, pace)
@@ -85,11 +92,9 @@ class GatewayGuard:
         return all(self._gaps.hold(decoded.gateway, raw, message.received_at) for raw in decoded.readings)
 
 
-def _newest_s(decoded: Decoded, received_s: float) -> float:
-    """Return when the newest reading was true; without one, or where it does not say, that is now."""
-    newest = received_s if not decoded.readings else -math.inf
-    for raw in decoded.readings:
-        if raw.observed_at is None:
-            return received_s
-        newest = max(newest, raw.observed_at.timestamp())
-    return newest
+def _newest_s(readings: Sequence[RawReading], received_s: float) -> float:
+    """Return when the newest reading was true; without one, or where one does not say, that is now."""
+    moments = [raw.observed_at for raw in readings if raw.observed_at is not None]
+    if not moments or len(moments) < len(readings):
+        return received_s
+    return max(moments).timestamp()

@@ -12,16 +12,17 @@ class Recent(Generic[K, V]):
     """Keeps at least the `most` keys used last, and never more than twice as many.
 
     Two generations: what is used moves to the young one; when that is full it becomes the old one, and that one goes.
+    What is found in `young` needs no `get`, and may be replaced there.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._young: dict[K, V] = {}
+        self.young: dict[K, V] = {}
         self._old: dict[K, V] = {}
 
     def get(self, key: K) -> V | None:
         """Return the value of `key`, which counts as use."""
-        value = self._young.get(key)
+        value = self.young.get(key)
         if value is None:
             value = self._old.get(key)
             if value is not None:
@@ -30,9 +31,9 @@ class Recent(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Keep the value of `key`."""
-        if len(self._young) >= self._most and key not in self._young:
-            self._old, self._young = self._young, {}
-        self._young[key] = value
+        if len(self.young) >= self._most and key not in self.young:
+            self._old, self.young = self.young, {}
+        self.young[key] = value
 
     def __len__(self) -> int:
-        return len(self._young.keys() | self._old.keys())
+        return len(self.young.keys() | self._old.keys())

@@ -52,19 +52,23 @@ class ReplayWatch:
     def look_at(self, message: Message, decoded: Decoded) -> Event | None:
         """Count a message; return the event where a gateway's recording becomes apparent."""
         gateway, now = decoded.gateway, message.received_at
-        sent = self._sent.get(gateway)
+        sent = self._sent.young.get(gateway) or self._sent.get(gateway)
         if sent is None or not sent.since <= now < sent.until:
             sent = _Sent(now, now + WINDOW)
             self._sent.put(gateway, sent)
         for raw in decoded.readings:
-            if raw.observed_at is None:
+            observed_at = raw.observed_at
+            if observed_at is None:
                 continue
             key = (gateway, raw.name)
-            newest = self._newest.get(key)
-            if newest is None or raw.observed_at > newest:
-                self._newest.put(key, raw.observed_at)
+            newest = self._newest.young.get(key) or self._newest.get(key)
+            if newest is None:
+                self._newest.put(key, observed_at)
                 sent.new += 1
-            elif raw.observed_at < newest and not message.is_redelivery and not self._gaps.hold(gateway, raw, now):
+            elif observed_at > newest:
+                self._newest.young[key] = observed_at  # where it is, once it was asked for
+                sent.new += 1
+            elif observed_at < newest and not message.is_redelivery and not self._gaps.hold(gateway, raw, now):
                 sent.old += 1
                 self.old += 1
         if sent.told or sent.old < MANY or 2 * sent.old < sent.new:

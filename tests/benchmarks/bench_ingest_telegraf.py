@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from faults.reckoning import count
+from faults.evidence import count_in_file
 from ingest_flow import open_session, publish, sensors, singles
 from running_service import environment
 from servers import influxdb, mosquitto, telegraf
@@ -151,7 +151,7 @@ def one_round(folder: Path, influx: Influx, number: int) -> dict[str, Cost]:
         with ingester(folder / "sqlite", port, "sqlite") as process:
             store = folder / "sqlite" / "readings.db"
             found["h2twin -> SQLite"] = race(
-                broker, port, process, lambda: count(store, "SELECT readings FROM tally") >= MESSAGES
+                broker, port, process, lambda: count_in_file(store, "SELECT readings FROM tally") >= MESSAGES
             )
         bucket = make_bucket(influx, f"spool-{number}")
         broker.send_signal(signal.SIGSTOP)
@@ -159,7 +159,7 @@ def one_round(folder: Path, influx: Influx, number: int) -> dict[str, Cost]:
         with ingester(folder / "spool", port, "spool", influx_bucket=bucket, **given) as process:
             spool = folder / "spool" / "spool.db"
             begun = time.perf_counter()
-            durable = race(broker, port, process, lambda: count(spool, "SELECT readings FROM tally") >= MESSAGES)
+            durable = race(broker, port, process, lambda: count_in_file(spool, "SELECT readings FROM tally") >= MESSAGES)
             found["h2twin -> spool (durable, acknowledged)"] = durable
             begun = time.perf_counter() - durable.wall_s
             cpu_begun = cpu_s(process) - durable.cpu_s

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from twin.errors import InputError, NaiveDatetimeError
 from twin.ports import AppendResult
-from twin.readings import TRUSTED, Reading
+from twin.readings import TRUSTED, Quality, Reading
 from twin.storage.readings_file import Session
 from twin.storage.readings_rows import (
     QUALITIES,
@@ -48,6 +49,7 @@ UNTRUSTED = f"quality NOT IN ({_TRUSTED_CODES})"
 """The SQL condition of rows that models and KPIs must not use."""
 
 Row = tuple[Any, ...]
+_series_in = itemgetter(0)
 Fingerprint = tuple[int, int | None, float | None]
 """The number of rows, and sums over their verdicts and values."""
 Touch = Callable[[Session, Sequence[tuple[int, int]]], None]
@@ -66,8 +68,11 @@ def insert(session: Session, readings: Sequence[Reading], *, touch: Touch | None
 
 
 def insert_rows(session: Session, readings: Sequence[Reading], rows: Sequence[Row]) -> AppendResult:
-    """Insert those of the rows of `readings` that are new; as `insert`."""
-    stored = session.connection.executemany(_INSERT, rows).rowcount if rows else 0
+    """Insert those of the rows of `readings` that are new; as `insert`.
+
+    Series by series, each in the order given: that touches every page of the table once.
+    """
+    stored = session.connection.executemany(_INSERT, sorted(rows, key=_series_in)).rowcount if rows else 0
     if stored == len(rows):
         return AppendResult(stored, 0)
     conflicts = tuple(
@@ -147,11 +152,10 @@ def by_key(readings: Iterable[Reading]) -> dict[tuple[str, datetime], Reading]:
 
 def verdict_of(session: Session, reading: Reading) -> tuple[float, int, int]:
     """Return value, quality and reasons of a reading as a row holds them."""
-    reasons = reasons_to_text(reading.reasons)
     return (
         float(reading.value),
         QUALITY_CODES[reading.quality],
-        session.words.get(reasons) or _word(session, reasons),
+        _reasons(session, reading.reasons),
     )
 
 
@@ -310,12 +314,14 @@ def rows_of(session: Session, readings: Sequence[Reading]) -> list[Row]:
     """Write readings as rows. Neighbours in a batch often became available together: that moment is written once."""
     series, words = session.series, session.words
     available_at, available = None, 0
+    no_reasons = words.get("") or _word(session, "")
+    good, good_code = Quality.GOOD, QUALITY_CODES[Quality.GOOD]
     rows = []
     for reading in readings:
         if reading.available_at is not available_at:
             available_at = reading.available_at
             available = to_microseconds(available_at)
-        reasons = reasons_to_text(reading.reasons) if reading.reasons else ""
+        quality = reading.quality
         rows.append(
             (
                 series.get(reading.sensor_id) or make_series(session, reading.sensor_id),
@@ -325,8 +331,8 @@ def rows_of(session: Session, readings: Sequence[Reading]) -> list[Row]:
                 words.get(reading.unit) or _word(session, reading.unit),
                 float(reading.raw_value),
                 words.get(reading.raw_unit) or _word(session, reading.raw_unit),
-                QUALITY_CODES[reading.quality],
-                words.get(reasons) or _word(session, reasons),
+                good_code if quality is good else QUALITY_CODES[quality],
+                _reasons(session, reading.reasons) if reading.reasons else no_reasons,
                 reading.seq,
             )
         )
@@ -354,6 +360,11 @@ def _reading(session: Session, sensor_id: str, row: Sequence[Any]) -> Reading:
         reasons=text_to_reasons(text_of(session, reasons)),
         seq=seq,
     )
+
+
+def _reasons(session: Session, reasons: tuple[str, ...]) -> int:
+    text = reasons_to_text(reasons)
+    return session.words.get(text) or _word(session, text)
 
 
 def _word(session: Session, text: str) -> int:
