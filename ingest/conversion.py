@@ -37,17 +37,18 @@ class Converter:
         Raises:
             InputError: As `twin.readings.reading_from_raw`.
         """
-        scale = self._scales.get(sensor.sensor_id)
+        sensor_id, sent = sensor.sensor_id, raw.value
+        scale = self._scales.get(sensor_id)
         if scale is not None and scale.sensor is sensor and scale.sent_as == raw.unit:
-            value = raw.value * scale.factor + scale.offset
+            value = sent * scale.factor + scale.offset
             if isfinite(value):
                 return Reading(
-                    sensor.sensor_id,
+                    sensor_id,
                     raw.observed_at or received_at,
                     received_at,
                     value,
                     scale.unit,
-                    raw.value,
+                    sent,
                     scale.raw_unit,
                     Quality.GOOD,
                     raw.reasons,

@@ -166,18 +166,16 @@ class Pipeline:
         """
         if self._decoded is None or self._decoded[0] is not messages:
             batch = PreparedBatch()
-            self._decoded = (
-                messages,
-                batch,
-                [one for message in self._fresh(messages, batch) for one in self._arrivals(message, batch)],
-            )
+            arrivals: list[_Arrival] = []
+            for message in self._fresh(messages, batch):
+                self._take(message, batch, arrivals)
+            self._decoded = messages, batch, arrivals
         _, batch, arrivals = self._decoded
         self._sensors.refresh()
-        if any(self._sensors.get(arrival.sensor_id) is None for arrival in arrivals):
+        if not {arrival.sensor_id for arrival in arrivals} <= self._sensors.all().keys():
             self._sensors.refresh(missing=True)
         self._decoded = messages, batch, []
-        for arrival in arrivals:
-            self._convert(arrival, batch)
+        self._convert(arrivals, batch)
         self._judge(batch, proven=proven)
         self._decoded = None
         batch.notes.add(self._gate.take_notes())
@@ -231,40 +229,48 @@ class Pipeline:
                 batch.letters.append(_letter(message.received_at, message.topic, message.payload, known, ""))
         return fresh
 
-    def _arrivals(self, message: Message, batch: PreparedBatch) -> list[_Arrival]:
-        """Decode one message; what cannot be decoded, in whole or in part, becomes letters."""
+    def _take(self, message: Message, batch: PreparedBatch, arrivals: list[_Arrival]) -> None:
+        """Decode one message and append what came in it; what cannot be decoded, in whole or in part, becomes letters.
+
+        The way of a plain message is short on purpose: it is taken tens of thousands of times a second.
+        """
         try:
-            return self._decode(message, batch)
+            if message.missing:
+                raise UndecodableError(
+                    f"too large: {message.missing:,} bytes at its end were not kept; raise TWIN_MQTT_LARGEST_PACKET_MB"
+                )
+            topic = message.topic
+            source = self._source_of.get(topic) or self._find_source(topic)
+            decoded = source.decoder.decode(topic, message.payload, message.received_at)
+            refusal = self._guard.refuse_message(message, decoded) if self._guard is not None else None
+            if refusal is not None:
+                batch.notes.events.append(refusal.event)
+                raise UndecodableError(refusal.detail, refusal.reason)
+            readings = decoded.readings
+            if source.sensors is None and readings and not (decoded.is_remarkable or batch.notes.stale):
+                for raw in readings:
+                    arrivals.append(_Arrival(message, decoded.gateway, decoded.many, raw, raw.name))
+            else:
+                arrivals += self._noted(message, source, decoded, batch)
         except UndecodableError as error:
             batch.letters.append(_letter_of(message, error.reason, str(error)))
             batch.commands += error.commands
             batch.notes.events += _forgery(message, error.reason, str(error))
-            return []
         except Exception as error:  # a decoder from another package may raise anything; the message is kept
             _LOG.warning("a message on %r could not be decoded", message.topic, exc_info=True)
             detail = f"the decoder failed: {type(error).__name__}: {error}"
             batch.letters.append(_letter_of(message, Refusal.UNDECODABLE, detail))
             batch.poison.append(poison_event(message.topic, message.received_at, error))
-            return []
 
-    def _decode(self, message: Message, batch: PreparedBatch) -> list[_Arrival]:
-        if message.missing:
-            raise UndecodableError(
-                f"too large: {message.missing:,} bytes at its end were not kept; raise TWIN_MQTT_LARGEST_PACKET_MB"
-            )
-        source = self._source_of.get(message.topic) or self._find_source(message.topic)
-        decoded = source.decoder.decode(message.topic, message.payload, message.received_at)
-        refusal = self._guard.refuse_message(message, decoded) if self._guard is not None else None
-        if refusal is not None:
-            batch.notes.events.append(refusal.event)
-            raise UndecodableError(refusal.detail, refusal.reason)
+    def _noted(self, message: Message, source: Source, decoded: Decoded, batch: PreparedBatch) -> list[_Arrival]:
+        """Return the readings whose sensors are known by name, and take note of all else that a message held."""
         arrivals = [
             _Arrival(message, decoded.gateway, decoded.many, raw, sensor_id)
             for raw in decoded.readings
             if (sensor_id := source.sensor_id(raw.name)) is not None
         ]
         if arrivals and not (decoded.is_remarkable or batch.notes.stale):
-            return arrivals  # as nearly always
+            return arrivals
         refused = []
         for item in decoded.refused:
             sensor_id = None if item.name is None else source.sensor_id(item.name)
@@ -297,30 +303,31 @@ class Pipeline:
         self._source_of[topic] = source
         return source
 
-    def _convert(self, arrival: _Arrival, batch: PreparedBatch) -> None:
-        sensor = self._sensors.get(arrival.sensor_id)
-        if sensor is None:
-            detail = f"sensor {arrival.sensor_id!r} is not registered; import it, then requeue this letter"
-            batch.letters.append(arrival.letter(Refusal.UNKNOWN_SENSOR, detail))
-            return
-        refusal = (
-            self._guard.refuse_reading(arrival.message, arrival.gateway, sensor) if self._guard is not None else None
-        )
-        if refusal is not None:
-            batch.notes.events.append(refusal.event)
-            batch.letters.append(arrival.letter(refusal.reason, refusal.detail))
-            return
-        try:
-            reading = self._converter.reading(sensor, arrival.raw, arrival.message.received_at)
-        except InputError as error:
-            batch.letters.append(arrival.letter(_refusal_of(error), str(error)))
-            return
-        except Exception as error:
-            batch.letters.append(arrival.letter(Refusal.UNDECODABLE, told(error)))
-            batch.poison.append(poison_event(arrival.message.topic, arrival.message.received_at, error))
-            return
-        batch.readings.append(reading)
-        batch.arrivals.append(arrival)
+    def _convert(self, arrivals: Iterable[_Arrival], batch: PreparedBatch) -> None:
+        """Make readings of those that a known sensor's own gateway sent, and letters of the others."""
+        sensors, guard, in_si = self._sensors.all(), self._guard, self._converter.reading
+        for arrival in arrivals:
+            sensor = sensors.get(arrival.sensor_id)
+            if sensor is None:
+                detail = f"sensor {arrival.sensor_id!r} is not registered; import it, then requeue this letter"
+                batch.letters.append(arrival.letter(Refusal.UNKNOWN_SENSOR, detail))
+                continue
+            message = arrival.message
+            refusal = guard.refuse_reading(message, arrival.gateway, sensor) if guard is not None else None
+            if refusal is not None:
+                batch.notes.events.append(refusal.event)
+                batch.letters.append(arrival.letter(refusal.reason, refusal.detail))
+                continue
+            try:
+                reading = in_si(sensor, arrival.raw, message.received_at)
+            except InputError as error:
+                batch.letters.append(arrival.letter(_refusal_of(error), str(error)))
+            except Exception as error:
+                batch.letters.append(arrival.letter(Refusal.UNDECODABLE, told(error)))
+                batch.poison.append(poison_event(message.topic, message.received_at, error))
+            else:
+                batch.readings.append(reading)
+                batch.arrivals.append(arrival)
 
     def _judge(self, batch: PreparedBatch, *, proven: bool) -> None:
         """Let the gate judge; what it cannot judge is set apart."""

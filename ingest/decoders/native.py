@@ -18,13 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
 from ingest.decoders import strict_json
 from ingest.decoders.base import LONGEST_NAME, Decoded, RawReading, Refusal, Refused, UndecodableError
 from ingest.decoders.senders import require_same
-from ingest.decoders.times import read_time
+from ingest.decoders.times import plain_iso, read_time
 from twin.clock import format_time
 
 SUBSCRIPTIONS = ("h2/+", "h2/+/+")
@@ -32,7 +33,8 @@ BACKFILL = "backfill"
 """The name that no sensor may have: its topic is for requests to the gateway."""
 _PREFIX = "h2"
 _LARGEST_SEQ = 2**63 - 1
-_REMEMBERED_TOPICS = 100_000
+_FEWEST_QUOTES = 6
+"""Of an item without repeated or unknown keys: two keys and one text. Another text adds four, a number two."""
 
 
 class _Item(msgspec.Struct):
@@ -41,8 +43,8 @@ class _Item(msgspec.Struct):
     observed_at: str
     value: float
     sensor_id: str | None = None
-    unit: str | None = None
-    seq: int | None = None
+    unit: Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)] | None = None
+    seq: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_SEQ)] | None = None
 
 
 class _Batch(msgspec.Struct):
@@ -58,23 +60,14 @@ _batch = msgspec.json.Decoder(_Batch)
 class NativeDecoder:
     """Reads h2twin's own payloads."""
 
-    def __init__(self) -> None:
-        self._names: dict[str, tuple[str, str | None]] = {}
-
     def decode(self, topic: str, payload: bytes, received_at: datetime) -> Decoded:  # noqa: ARG002 - the protocol
         """Return the reading or readings; see the module for what is refused."""
-        gateway, sensor_id = self._names.get(topic) or self._learn_names(topic)
+        gateway, sensor_id = _names_in(topic)
         if sensor_id is None:
             return _decode_batch(gateway, payload)
         if sensor_id == BACKFILL:
             return Decoded(gateway, is_news=True)
         return Decoded(gateway, [_decode_single(gateway, sensor_id, payload)])
-
-    def _learn_names(self, topic: str) -> tuple[str, str | None]:
-        if len(self._names) >= _REMEMBERED_TOPICS:
-            self._names.clear()
-        names = self._names[topic] = _names_in(topic)
-        return names
 
 
 def single_topic(gateway: str, sensor_id: str) -> str:
@@ -127,20 +120,22 @@ def encode_batch(items: Iterable[object]) -> bytes:
 
 def _names_in(topic: str) -> tuple[str, str | None]:
     """Return the gateway and the sensor that a topic names; no sensor is a batch."""
-    levels = topic.split("/")
-    if levels[0] != _PREFIX or len(levels) not in (2, 3):
+    prefix, *levels = topic.split("/")
+    if prefix != _PREFIX or len(levels) not in (1, 2):
         raise UndecodableError(f"{strict_json.brief(topic)} is neither h2/gateway nor h2/gateway/sensor")
-    if len(topic) <= LONGEST_NAME and topic.isprintable() and all(levels):  # then each name is what it must be
-        return levels[1], levels[2] if len(levels) == 3 else None
-    names = [_checked_name(level) for level in levels[1:]]
+    if len(topic) <= LONGEST_NAME and topic.isprintable() and "" not in levels:  # then each name is what it must be
+        return levels[0], levels[1] if len(levels) == 2 else None
+    names = [_checked_name(level) for level in levels]
     return names[0], names[1] if len(names) == 2 else None
 
 
 def _decode_single(gateway: str, sensor_id: str, payload: bytes) -> RawReading:
     try:
         item = _single.decode(payload)
-        if strict_json.quotes_in(payload) == _quotes(item) and item.sensor_id is None:
-            return _reading(sensor_id, item.observed_at, item.value, item.unit, item.seq)
+        at, unit, seq = item.observed_at, item.unit, item.seq
+        quotes = _FEWEST_QUOTES + (0 if unit is None else 4) + (0 if seq is None else 2)
+        if payload.count(b'"') == quotes and item.sensor_id is None:
+            return RawReading(sensor_id, plain_iso(at) or read_time(at), item.value, unit, seq)
     except (strict_json.DecodeError, RecursionError, UnicodeDecodeError):
         pass  # the slow way says what is wrong
     message = strict_json.load(payload)
@@ -152,7 +147,17 @@ def _decode_batch(gateway: str, payload: bytes) -> Decoded:
     try:
         items = _batch.decode(payload).readings
         if strict_json.quotes_in(payload) == 2 + sum(map(_quotes, items)):
-            readings = [_reading(_checked_name(i.sensor_id), i.observed_at, i.value, i.unit, i.seq) for i in items]
+            names = {name: _checked_name(name) for name in {item.sensor_id for item in items}}
+            readings = [
+                RawReading(
+                    names[item.sensor_id],
+                    plain_iso(item.observed_at) or read_time(item.observed_at),
+                    item.value,
+                    item.unit,
+                    item.seq,
+                )
+                for item in items
+            ]
             return Decoded(gateway, readings, many=True)
     except (strict_json.DecodeError, RecursionError, UnicodeDecodeError, UndecodableError):
         pass  # the slow way says what is wrong, item by item
@@ -207,8 +212,8 @@ def _reading(name: str, observed_at: object, value: float, unit: str | None, seq
 
 
 def _quotes(item: _Item) -> int:
-    """Quotation marks of an item without repeated or unknown keys: two keys and one text, and four for each text."""
-    quotes = 6
+    """Quotation marks of an item without repeated or unknown keys."""
+    quotes = _FEWEST_QUOTES
     if item.sensor_id is not None:
         quotes += 4
     if item.unit is not None:

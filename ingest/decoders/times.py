@@ -37,15 +37,16 @@ def read_time(value: object, form: TimeFormat = TimeFormat.ISO) -> datetime:
     """
     if form is not TimeFormat.ISO:
         return require_plausible(_epoch(value, _PER_SECOND[form]))
-    if type(value) is str:
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            pass  # the general way says what is wrong
-        else:
-            if moment.tzinfo is UTC and _EARLIEST <= moment < _LATEST:
-                return moment
-    return require_plausible(_iso(value))
+    return (plain_iso(value) if type(value) is str else None) or require_plausible(_iso(value))
+
+
+def plain_iso(text: str) -> datetime | None:
+    """Return the plausible moment that a text states plainly in UTC, or None: then `read_time` says what it means."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is UTC and _EARLIEST <= moment < _LATEST else None
 
 
 def require_plausible(moment: datetime) -> datetime:

@@ -94,6 +94,8 @@ class GatewayGuard:
 
 def _newest_s(readings: Sequence[RawReading], received_s: float) -> float:
     """Return when the newest reading was true; without one, or where one does not say, that is now."""
+    if len(readings) == 1 and (moment := readings[0].observed_at) is not None:  # as nearly always
+        return moment.timestamp()
     moments = [raw.observed_at for raw in readings if raw.observed_at is not None]
     if not moments or len(moments) < len(readings):
         return received_s
