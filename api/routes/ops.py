@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -13,6 +13,7 @@ from api.auth import audit, caller_of, find_key, services_of
 from api.routes import incidents, notices
 from api.routes.query import Id
 from api.schemas.incidents import ShelveIn
+from api.services import Services
 from api.web.flood_outlook import flood_nodes, lead_in_words
 from api.web.login import (
     LOGIN_PATH,
@@ -180,5 +181,12 @@ def _frame(request: Request, visitor: Visitor) -> dict[str, Any]:
         "exercise": services.exercise,
         "now": services.clock.now(),
         "when": lambda moment: local_time(moment, services.timezone, "en"),
-        "soon": lambda moment: local_time(moment, services.timezone, "en", "EEE d MMM HH:mm"),
+        "soon": lambda moment: local_time(moment, services.timezone, "en", _near(moment, services)),
     }
+
+
+def _near(moment: datetime, services: Services) -> str:
+    """Return how to write a moment shortly; another year must be seen to be another year."""
+    year = services.clock.now().astimezone(services.timezone).year
+    is_this_year = moment.astimezone(services.timezone).year == year
+    return "EEE d MMM HH:mm" if is_this_year else "EEE d MMM y, HH:mm"

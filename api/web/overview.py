@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from api.freshness import Freshness, latest_good
+from api.grounds import doubts
+from api.readiness import readiness
+from api.schemas.health import CheckOut
 from api.services import Services
 from twin.events import SECURITY, TROUBLE, Event
 from twin.forecasts import Run, RunKind
@@ -25,12 +28,13 @@ EVENTS_SHOWN = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class ModelLine:
-    """The newest good run of a model, the last attempt, and how fresh the good one is."""
+    """The newest good run of a model, the last attempt, how fresh the good one is, and what makes it doubtful."""
 
     kind: str
     good: Run | None
     freshness: Freshness | None
     newest: Run | None
+    doubts: tuple[str, ...]
 
     @property
     def rung(self) -> str:
@@ -70,6 +74,12 @@ class Overview:
     drafts: tuple[Notice, ...]
     in_force: int
     beats: tuple[Beat, ...]
+    parts: tuple[CheckOut, ...]
+
+    @property
+    def unwell(self) -> tuple[CheckOut, ...]:
+        """The parts of the service that keep it from its work."""
+        return tuple(part for part in self.parts if not part.ok)
 
 
 def overview(services: Services) -> Overview:
@@ -97,13 +107,17 @@ def overview(services: Services) -> Overview:
         drafts=registry.notices(states=[NoticeState.DRAFT, NoticeState.APPROVED], limit=100).items,
         in_force=counts.get(NoticeState.PUBLISHED, 0) + counts.get(NoticeState.UPDATED, 0),
         beats=tuple(registry.beats().values()),
+        parts=tuple(readiness(services).checks),
     )
 
 
 def _model(kind: RunKind, services: Services, now: datetime) -> ModelLine:
     found = latest_good(kind, services)
     newest = services.registry.latest_run(kind, good_only=False, issued_by=now)
-    return ModelLine(kind.value, found[0] if found else None, found[1] if found else None, newest)
+    if found is None:
+        return ModelLine(kind.value, None, None, newest, ())
+    good, freshness = found
+    return ModelLine(kind.value, good, freshness, newest, doubts(good, services))
 
 
 def _sensors(services: Services, now: datetime) -> tuple[list[SensorLine], list[SensorLine], int]:
@@ -122,4 +136,5 @@ def _sensors(services: Services, now: datetime) -> tuple[list[SensorLine], list[
             silent.append(SensorLine(*facts, "stale: its sender said that it is gone", age_s))
         elif reading.quality in (Quality.BAD, Quality.SUSPECT):
             bad.append(SensorLine(*facts, f"{reading.quality}: {', '.join(reading.reasons) or 'no reason'}", age_s))
+    silent.sort(key=lambda line: (line.age_s is None, line.age_s or 0.0))  # who fell silent last is news
     return silent, bad, len(sensors)

@@ -11,7 +11,20 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import T0, House, a_bad_reading, a_failed_run, a_notice, an_incident, furnish, served
+from served import (
+    T0,
+    House,
+    a_bad_reading,
+    a_beat,
+    a_failed_run,
+    a_notice,
+    a_reading,
+    a_sensor,
+    a_supply_run,
+    an_incident,
+    furnish,
+    served,
+)
 
 from twin.incidents import IncidentKind, Severity
 from twin.notices import NoticeState, NoticeText
@@ -130,6 +143,42 @@ class TestOverview:
         assert "out_of_range" in page
         assert "the newest run failed: the engine did not converge" in page
         assert "connected to the broker" in page
+
+    def test_says_above_all_which_part_of_the_service_is_not_well(self, house: House, operator: httpx.Client) -> None:
+        assert "The service is not well" not in _page(operator)
+        house.services.registry.beat(a_beat(ok=False, detail="the broker is away"))
+        page = _page(operator)
+        assert page.index("The service is not well") < page.index("the broker is away") < page.index("Open incidents")
+
+    def test_a_forecast_that_measured_nothing_is_doubtful_even_in_time(
+        self, house: House, operator: httpx.Client
+    ) -> None:
+        assert "doubtful" not in _page(operator)
+        run = a_supply_run("supply-2", T0)
+        assert run.supply is not None
+        house.services.registry.save_run(replace(run, supply=replace(run.supply, assumed=("T1", "T9"))))
+        page = _page(operator)
+        assert "doubtful" in page
+        assert "sensors say nothing of T1, T9" in page
+
+    def test_who_fell_silent_last_comes_first_and_who_never_spoke_last(
+        self, house: House, operator: httpx.Client
+    ) -> None:
+        house.services.registry.upsert_sensors([a_sensor("A-never"), a_sensor("Y-old"), a_sensor("Z-new")])
+        house.services.readings.append(
+            [a_reading("Y-old", T0 - timedelta(days=2)), a_reading("Z-new", T0 - timedelta(hours=6))]
+        )
+        page = _page(operator)
+        assert page.index("Z-new") < page.index("Y-old") < page.index("A-never")
+
+    def test_a_moment_of_another_year_names_its_year(self, house: House, operator: httpx.Client) -> None:
+        incident = an_incident(
+            opened_at=T0 - timedelta(days=365), starts_at=T0 - timedelta(days=365), expected_end_at=T0 + timedelta(1)
+        )
+        house.services.registry.save_incidents([incident])
+        page = _page(operator)
+        assert "Sat 1 Mar 2025, 12:00 WET" in page
+        assert "Mon 2 Mar 12:00 WET" in page
 
     def test_an_empty_installation_has_a_page_too(self, tmp_path: Path) -> None:
         folder = tmp_path / "empty"
