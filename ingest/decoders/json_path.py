@@ -17,13 +17,13 @@ where one message holds the items of several.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
 from ingest.decoders import strict_json
-from ingest.decoders.base import LONGEST_NAME, Decoded, RawReading, Refused, SourceOptions, UndecodableError
+from ingest.decoders.base import LONGEST_NAME, AllNames, Decoded, RawReading, Refused, SourceOptions, UndecodableError
 from ingest.decoders.json_places import ABSENT, Path, first_of
-from ingest.decoders.mapped_fields import refuse_unknown_options
+from ingest.decoders.mapped_fields import refuse_unknown_options, require_known_units
 from ingest.decoders.senders import is_proper_name, require_same, sender_of_topic
 from ingest.decoders.times import TimeFormat, read_time
 from twin.errors import ConfigError
@@ -41,6 +41,7 @@ class JsonPathDecoder:
         self._names = source.names
         self._id_level, self._id_path = _who(options.get("id"), source)
         self._fields = _fields(options.get("fields"))
+        _require_read(source.names, self._fields)
         self._zero_if_absent = frozenset(source.zero_if_absent)
         unused = sorted(self._zero_if_absent - {path.text for path, _ in self._fields})
         if unused:
@@ -135,7 +136,21 @@ def _who(option: object, source: SourceOptions) -> tuple[str, Path | None]:
 def _fields(option: object) -> list[tuple[Path, str | None]]:
     if not isinstance(option, Mapping) or not option or not all(isinstance(unit, str) for unit in option.values()):
         raise ConfigError('json_path: `fields` must be a table of path = "unit" with at least one entry')
+    require_known_units((unit for unit in option.values() if unit), "json_path")
     return [(Path(str(path)), str(unit) or None) for path, unit in option.items()]
+
+
+def _require_read(names: Collection[str], fields: list[tuple[Path, str | None]]) -> None:
+    """Refuse a mapped name that no field can ever have: a slip of the pen would silence a sensor."""
+    if isinstance(names, AllNames):
+        return
+    paths = tuple(f"/{path.text}" for path, _ in fields)
+    for name in sorted(names):
+        if not name.endswith(paths):
+            known = ", ".join(path.text for path, _ in fields)
+            raise ConfigError(
+                f"json_path: the external name {name!r} must read id/path; the paths in `fields`: {known}"
+            )
 
 
 def _path(options: Mapping[str, object], key: str) -> Path | None:

@@ -7,7 +7,7 @@ the decoder's own rule counts (a suffix of the field's name, say), and where the
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +15,8 @@ from ingest.decoders import strict_json
 from ingest.decoders.base import AllNames, Decoded, RawReading, Refused, SourceOptions, UndecodableError
 from ingest.decoders.json_places import ABSENT, Path, leaves_of
 from twin.clock import format_time
-from twin.errors import ConfigError
+from twin.errors import ConfigError, UnknownUnitError
+from twin.units import unit_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,21 @@ def refuse_unknown_options(source: SourceOptions, known: frozenset[str], decoder
         raise ConfigError(f"{decoder}: unknown options {unknown}; known: {', '.join(sorted(known)) or 'none'}")
 
 
+def require_known_units(units: Iterable[str], decoder: str) -> None:
+    """Return if h2twin can convert every unit: else each reading would be a dead letter.
+
+    Raises:
+        ConfigError: Naming the first one that it cannot.
+    """
+    for unit in units:
+        try:
+            unit_named(unit)
+        except UnknownUnitError as error:
+            raise ConfigError(f"{decoder}: {error}") from error
+
+
 def _units(option: object, decoder: str) -> Mapping[str, str]:
     if not isinstance(option, Mapping) or not all(isinstance(unit, str) and unit for unit in option.values()):
         raise ConfigError(f'{decoder}: `units` must be a table of path = "unit"')
+    require_known_units(option.values(), decoder)
     return option

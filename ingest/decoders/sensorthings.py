@@ -17,7 +17,7 @@ from datetime import datetime
 
 from ingest.decoders import strict_json
 from ingest.decoders.base import LONGEST_NAME, Decoded, RawReading, Refused, SourceOptions, UndecodableError
-from ingest.decoders.mapped_fields import number_in, refuse_unknown_options
+from ingest.decoders.mapped_fields import number_in, refuse_unknown_options, require_known_units
 from ingest.decoders.senders import proper_name, require_same
 from ingest.decoders.times import read_time
 from twin.clock import format_time
@@ -41,6 +41,7 @@ class SensorThingsDecoder:
         units = source.options.get("units", {})
         if not isinstance(units, Mapping) or not all(isinstance(unit, str) and unit for unit in units.values()):
             raise ConfigError('sensorthings: `units` must be a table of "Datastreams(id)" = "unit"')
+        require_known_units(units.values(), "sensorthings")
         unused = sorted(set(units) - source.names)
         if unused:
             raise ConfigError(f"sensorthings: units names {unused}, which [source.sensors] does not")

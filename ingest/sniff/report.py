@@ -13,6 +13,9 @@ from ingest.sniff.proposal import Proposal, Unread
 from ingest.sniff.writing import write_mappings, write_source
 from twin.errors import ConfigError
 
+OWN_TOPICS = "h2twin/"
+"""What h2twin tells on a broker, such as its heartbeat, is nothing to read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -31,7 +34,7 @@ class Report:
 
 def report_on(catch: Catch, tell: Callable[[str], None] = lambda _: None) -> Report:
     """Propose a mappings file for what was caught, and run it on the same messages."""
-    caught = [message for message in catch if not message.topic.startswith("$")]
+    caught = [message for message in catch if not message.topic.startswith(("$", OWN_TOPICS))]
     proposals, unread = _sound(*propose(caught, tell))
     toml = write_mappings(proposals, unread)
     read = readings = 0

@@ -17,8 +17,9 @@ def write_mappings(proposals: Sequence[Proposal], unread: Sequence[Unread]) -> s
     """Return the text of a mappings file, which `ingest.mappings.parse_mappings` accepts if each source is sound."""
     ids: set[str] = set()
     head = (
-        "# Proposed by `h2twin ingest sniff`. Check every line: sensor ids are proposals (import the sensors under\n"
-        "# the ids you choose), and a unit that no message states is the unit you register the sensor with.\n"
+        "# Proposed by `h2twin ingest sniff`. Check every line: sensor ids are proposals, and a unit that no message\n"
+        "# states is the unit you register the sensor with. Then: `h2twin import sensors FILE` with the ids you chose\n"
+        "# (docs/readings.md), TWIN_MAPPINGS=this file, and start h2twin again.\n"
     )
     parts = [head, *(_source(proposal, ids) for proposal in proposals), *(_unread(one) for one in unread)]
     return "\n".join(parts)

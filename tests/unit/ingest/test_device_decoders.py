@@ -334,6 +334,7 @@ def test_units_of_the_mapping_overrule_the_symbol() -> None:
         ("no-path", {}, "device/path"),
         ("d/p_m3", {"zero": '["q"]'}, "q"),
         ("d/p_m3", {"options": 'units = { "q" = "m" }'}, "q"),
+        ("d/p_m3", {"options": 'units = { "p_m3" = "furlong" }'}, "furlong"),
         ("d/p_m3", {"options": "units = 5"}, "units"),
         ("d/p_m3", {"options": "unit = 5"}, "unit"),
     ],

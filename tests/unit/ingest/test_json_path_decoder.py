@@ -111,3 +111,18 @@ def test_refuses_options_nobody_understands(options: dict[str, object]) -> None:
 )
 def test_epochs_are_exact_to_the_microsecond(form: TimeFormat, value: float, microsecond: int) -> None:
     assert read_time(value, form) == AT.replace(microsecond=microsecond)
+
+
+@pytest.mark.parametrize(
+    ("names", "fields", "complaint"),
+    [
+        pytest.param(["x/level"], {"level": "meters"}, "unknown unit 'meters'", id="a unit that nobody knows"),
+        pytest.param(["x/levl"], {"level": "m"}, "'x/levl' must read id/path.*level", id="a slip of the pen"),
+        pytest.param(["level"], {"level": "m"}, "'level' must read id/path", id="no sender"),
+    ],
+)
+def test_refuses_at_the_start_what_could_never_be_read(
+    names: list[str], fields: dict[str, str], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        decoder(names, id="{device}", fields=fields)

@@ -94,6 +94,49 @@ def test_all_formats_at_once_do_not_disturb_each_other() -> None:
     assert len(parse_mappings(report.toml)) == len(NAMED)
 
 
+def test_a_time_under_an_unusual_key_is_known_by_its_values_and_is_no_reading() -> None:
+    rows = [
+        ("plant/ph-17/tele", json.dumps({"booted": 1767000000, "when": 1767268800123 + n, "p_bar": 4.5}).encode())
+        for n in range(3)
+    ]
+    [proposal] = report_on(caught(*rows)).proposals
+    assert proposal.options["time"] == "when"
+    assert proposal.options["time_format"] == "epoch_ms"
+    assert proposal.options["fields"] == {"p_bar": "bar"}
+    assert proposal.doubts == ("its time is taken to be 'when', because of its values",)
+
+
+def test_a_number_that_is_long_but_no_recent_time_stays_a_reading() -> None:
+    [proposal] = report_on(caught(("plant/ph-17/tele", b'{"ts": 1767268800, "pulses": 1700000000}'))).proposals
+    assert proposal.options["fields"] == {"pulses": ""}
+
+
+@pytest.mark.parametrize(
+    ("units", "unit", "doubt"),
+    [
+        pytest.param(("m3/h", "m3/h"), "m3/h", "", id="one unit"),
+        pytest.param(("furlong", "furlong"), "", "does not know the unit 'furlong'", id="unknown"),
+        pytest.param(("m3/h", "L/s"), "", "differs from message to message", id="two units"),
+    ],
+)
+def test_a_unit_that_stands_beside_its_value_is_taken_or_told(units: tuple[str, ...], unit: str, doubt: str) -> None:
+    rows = [
+        ("plant/ph-17/tele", json.dumps({"ts": 1767268800, "flow": {"value": 12.5, "unit": one}}).encode())
+        for one in units
+    ]
+    [proposal] = report_on(caught(*rows)).proposals
+    assert proposal.options["fields"] == {"flow.value": unit}
+    assert doubt in " ".join(proposal.doubts)
+    assert bool(proposal.doubts) is bool(doubt)
+
+
+def test_what_h2twin_says_itself_is_not_looked_at() -> None:
+    report = report_on(
+        caught(("h2twin/heartbeat/h2twin-ingest", b""), ("h2twin/home_assistant/x/state", b'{"value": 1}'))
+    )
+    assert (report.caught, report.proposals, report.unread) == (0, (), ())
+
+
 def test_any_json_gets_paths_time_sender_and_units() -> None:
     rows = [
         (
