@@ -126,7 +126,7 @@ def _parquet_file(path: Path, columns: Sequence[str]) -> Iterator[Write]:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise ConfigError("Parquet files need pyarrow: pip install 'h2twin[parquet]'") from error
+        raise ConfigError("Parquet files need pyarrow: pip install pyarrow") from error
     moment, text, number = pyarrow.timestamp("us", tz="UTC"), pyarrow.string(), pyarrow.float64()
     types = dict(zip(ARRIVED, (text, moment, number, text, moment, pyarrow.int64()), strict=True))
     types |= dict(zip(JUDGED, (number, text, text, text), strict=True))

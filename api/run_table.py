@@ -40,7 +40,7 @@ def writable(path: Path | None) -> Path | None:
             import pyarrow  # noqa: F401
         except ImportError as error:
             raise ConfigError(
-                "Parquet files need pyarrow: pip install 'h2twin[parquet]'; .csv needs nothing"
+                "Parquet files need pyarrow: pip install pyarrow; .csv needs nothing"
             ) from error
     return path
 

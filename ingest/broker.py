@@ -51,7 +51,7 @@ def embedded_broker(port: int = 0, *, credentials_file: Path | None = None) -> I
         UnavailableError: If the broker does not come up.
     """
     if find_spec("amqtt") is None:
-        raise ConfigError("the embedded broker needs amqtt: install h2twin[demo], or name a broker with TWIN_MQTT_URL")
+        raise ConfigError("the embedded broker needs amqtt: pip install amqtt, or name a broker with TWIN_MQTT_URL")
     password = _kept_password(credentials_file) or secrets.token_urlsafe(24)
     with _Minder({"port": port, "username": _USERNAME, "password": password}) as listening:
         yield f"mqtt://{_USERNAME}:{password}@{_LOOPBACK}:{listening}?protocol=3.1.1"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.commands.options import DataDir, Json, print_json, readable
+from api.commands.options import DataDir, Json, print_json, readable, say
 
 KINDS = ("sensors", "customers", "network", "drainage", "readings", "weather")
 
@@ -33,7 +33,12 @@ def import_file(
     if kind not in KINDS:
         raise InputError(f"cannot import {kind!r}; known are {', '.join(KINDS)}")
     with offline(data_dir) as here:
-        outcome = importer.import_file(here, kind, file, progress=not json, restart=restart)
+        try:
+            outcome = importer.import_file(here, kind, file, progress=not json, restart=restart)
+        except KeyboardInterrupt:
+            if kind == "readings":
+                say("stopped: what was imported stays, and the same command goes on from there")
+            raise
         here.audit(f"import.{kind}", file.name, str(outcome))
     if json:
         print_json(outcome)

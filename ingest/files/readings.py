@@ -148,7 +148,7 @@ def _read_parquet(path: Path, sensors: Mapping[str, Sensor], now: datetime, skip
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise ConfigError("Parquet files need pyarrow: pip install 'h2twin[parquet]'") from error
+        raise ConfigError("Parquet files need pyarrow: pip install pyarrow") from error
     try:
         file = parquet.ParquetFile(path)
     except (OSError, pyarrow.ArrowException) as error:

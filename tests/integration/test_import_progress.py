@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,8 +32,11 @@ def command(folder: Path, kind: str, file: Path) -> list[str]:
     return [sys.executable, "-m", "api", "import", kind, str(file), "--data-dir", str(folder / "data")]
 
 
-def on_a_terminal(*arguments: str) -> tuple[str, str]:
-    """Run a command whose standard error is a terminal; return standard output and what the terminal showed."""
+def on_a_terminal(*arguments: str, interrupt_at: bytes | None = None) -> tuple[str, str]:
+    """Run a command whose standard error is a terminal; return standard output and what the terminal showed.
+
+    When the terminal shows `interrupt_at`, the command is interrupted as by Ctrl-C.
+    """
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         arguments, env={**environment(), "TERM": "xterm", "COLUMNS": "120"}, stdout=subprocess.PIPE, stderr=theirs
@@ -47,6 +51,9 @@ def on_a_terminal(*arguments: str) -> tuple[str, str]:
             if not more:
                 break
             shown += more
+            if interrupt_at is not None and interrupt_at in shown:
+                process.send_signal(signal.SIGINT)
+                interrupt_at = None
         os.close(ours)
         assert process.stdout is not None
         out = process.stdout.read()
@@ -69,3 +76,14 @@ def test_elsewhere_there_is_none(history: Path, tmp_path: Path) -> None:
         [*command(tmp_path, "readings", history)], env=environment(), check=True, capture_output=True, text=True
     )
     assert (again.stdout, again.stderr) == (f"0 stored, {ROWS} duplicates, 0 dead letters\n", "")
+
+
+def test_an_interrupted_one_says_how_to_go_on_and_does(history: Path, tmp_path: Path) -> None:
+    out, shown = on_a_terminal(*command(tmp_path, "readings", history), interrupt_at=f"/{ROWS}".encode())
+    assert out == ""
+    assert "stopped: what was imported stays, and the same command goes on from there" in shown
+    again = subprocess.run(
+        [*command(tmp_path, "readings", history), "--json"], env=environment(), check=True, capture_output=True
+    )
+    counts = json.loads(again.stdout)
+    assert counts["stored"] + counts["duplicates"] + counts.get("rows_done_before", 0) == ROWS

@@ -215,7 +215,7 @@ def _parquet() -> Any:
     try:
         from pyarrow import parquet
     except ImportError as error:
-        raise ConfigError("sealed days are Parquet and need pyarrow: pip install 'h2twin[parquet]'") from error
+        raise ConfigError("sealed days are Parquet and need pyarrow: pip install pyarrow") from error
     return parquet
 
 
