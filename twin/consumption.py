@@ -138,8 +138,8 @@ def spans(sensor: Sensor, readings: Iterable[Reading]) -> list[Span]:
         InputError: If the sensor is no meter of water.
     """
     if not is_meter(sensor):
-        what = f"{sensor.kind} {sensor.quantity}"
-        raise InputError(f"{sensor.sensor_id} is a {what} sensor: only one of total_increasing volume is a meter")
+        what = f"{sensor.quantity}, kind {sensor.kind}"
+        raise InputError(f"{sensor.sensor_id} is no meter, it measures {what}: a meter is volume, total_increasing")
     used = _without_strays(sensor, sorted((r for r in readings if is_usable(r)), key=lambda r: r.observed_at))
     return [_span(sensor, before, after) for before, after in pairwise(used)]
 

@@ -75,7 +75,9 @@ def district(
         since, until = _period(now_of(here), start, end)
         meters = meters_of(here.registry.sensors().values(), name)
         if not meters:
-            raise NotFoundError(f"no connection's meter stands in a district {name!r}")
+            raise NotFoundError(
+                f"no connection's meter counts for a district {name!r}: the column `district` of sensors.csv says it"
+            )
         connections = connections_in(name, _network(here), here.registry.customers())
         demand = demand_of_district(
             here.open_readings(),
