@@ -24,6 +24,7 @@ from paho.mqtt.properties import Properties
 from servers.mosquitto import find, mosquitto
 from servers.process import answers, free_port, running
 
+from ingest.wire import packets
 from ingest.wire.connection import Connection
 from ingest.wire.conversation import Stage, Terms
 from ingest.wire.errors import RefusedError, WireError
@@ -50,7 +51,9 @@ class Client(Protocol):
 
     def expect_silence(self) -> None: ...
 
-    def acknowledge(self, got: Sequence[Got]) -> None: ...
+    def acknowledge(self, got: Sequence[Got]) -> None:
+        """Acknowledge, and wait until the broker has taken it: it may end a connection with packets unread."""
+        ...
 
     def drop(self) -> None:
         """Go without a word."""
@@ -80,8 +83,11 @@ class Ours:
         assert self._got == []
 
     def acknowledge(self, got: Sequence[Got]) -> None:
+        words = self._live.words
         self._live.acknowledge([message.packet_id for message in got if message.packet_id])
-        self._turn()
+        words._say(packets.pingreq())
+        words._packet_s = -1.0  # the time of the last packet: the answer to the ping sets it
+        self._turn_until(lambda: words._packet_s >= 0)
 
     def drop(self) -> None:
         self._live.close()
@@ -160,7 +166,8 @@ class Reference:
     def acknowledge(self, got: Sequence[Got]) -> None:
         for message in got:
             self._live.ack(message.packet_id, message.qos)
-        self._live.loop(0.05)
+        self._live._send_pingreq()
+        self._turn_until(lambda: self._live._ping_t == 0)
 
     def drop(self) -> None:
         self._live._sock_close()
