@@ -37,6 +37,8 @@ HOUSEHOLD_MAX_M3S = 5.0 / 3600
 REVERSE_AT_MOST_M3 = 0.5
 """A fall of the register by more than this is no water that came back through a connection."""
 
+_ROUNDING_M3 = 1e-6  # 2.462 - 1.962 is a little more than a half
+
 ROLLOVER_WITHIN = 0.1
 """A rollover that would mean more than this share of the whole register in one span is taken for a reset."""
 
@@ -207,7 +209,7 @@ def _span(sensor: Sensor, before: Reading, after: Reading) -> Span:
 
 def _is_reverse(rise: float, before: Reading) -> bool:
     """Whether a fall is small, and not most of what the register showed (that would be a new beginning)."""
-    return -min(REVERSE_AT_MOST_M3, before.value / 2) <= rise < 0
+    return -min(REVERSE_AT_MOST_M3, before.value / 2) - _ROUNDING_M3 <= rise < 0
 
 
 def _is_possible(sensor: Sensor, before: Reading, after: Reading) -> bool:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from reading_builders import NOON
 
@@ -253,6 +253,7 @@ def lives(draw: st.DrawFn) -> tuple[list[Reading], float]:
 
 
 @given(lives())
+@example(([shows(0, 9999.0), shows(1, 2.462), shows(2, 1.962)], 2.962))
 def test_what_passed_a_simulated_meter_is_found_again(life: tuple[list[Reading], float]) -> None:
     readings, passed_m3 = life
     hours = used(readings, len(readings) - 1)
