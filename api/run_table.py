@@ -39,9 +39,7 @@ def writable(path: Path | None) -> Path | None:
         try:
             import pyarrow  # noqa: F401
         except ImportError as error:
-            raise ConfigError(
-                "Parquet files need pyarrow: pip install pyarrow; .csv needs nothing"
-            ) from error
+            raise ConfigError("Parquet files need pyarrow: pip install pyarrow; .csv needs nothing") from error
     return path
 
 
