@@ -91,13 +91,14 @@ class GapWatch:
             self._meet(unknown)
         for reading, gateway in zip(readings, gateways, strict=True):
             before = newest.get(reading.sensor_id)
-            if before is not None and alone and not reading.reasons and reading.observed_at > before.observed_at:
+            if reading.reasons and not is_counted(reading):
+                continue
+            if before is not None and alone and reading.observed_at > before.observed_at:
                 seq, seq_before = reading.seq, before.seq
                 if seq is not None and seq_before is not None and seq == seq_before + 1:  # as nearly always
                     newest[reading.sensor_id] = reading
                     continue
-            if is_counted(reading):
-                self._see(reading, before, gateway, notes)
+            self._see(reading, before, gateway, notes)
         self._unmet.update(sensor_id for sensor_id in unknown if sensor_id not in newest)
         if len(newest) + len(self._unmet) > self._most_sensors:
             self._forget_some()

@@ -34,11 +34,7 @@ class SensorTable:
         self._took_s = 0.0
         self._seconds = seconds
         self._read_at: float | None = None
-        self._sensors: Mapping[str, Sensor] = {}
-
-    def get(self, sensor_id: str, /) -> Sensor | None:
-        """Return the sensor as last read, or None."""
-        return self._sensors.get(sensor_id)
+        self._know({})
 
     def all(self) -> Mapping[str, Sensor]:
         """Return the sensors as last read, by id, for whoever asks for many of them at once."""
@@ -61,10 +57,15 @@ class SensorTable:
         if age_s is not None and age_s < shortest_s:
             return
         try:
-            self._sensors = self._registry.sensors()
+            self._know(self._registry.sensors())
         except UnavailableError:
             if age_s is None or missing:
                 raise
             return
         self._read_at = self._seconds()
         self._took_s = self._read_at - now
+
+    def _know(self, sensors: Mapping[str, Sensor]) -> None:
+        self._sensors = sensors
+        self.get: Callable[[str], Sensor | None] = sensors.get
+        """Returns the sensor as last read, or None. Every reading asks several times: it is the mapping's own `get`."""

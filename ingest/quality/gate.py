@@ -37,6 +37,7 @@ from twin.windows import Window, merged
 
 _TELL_UNIT_EVERY = timedelta(minutes=30)
 _FORGET_SHARE = 0.1
+_LATE: Reasons = (Reason.LATE,)
 
 
 class Sensors(Protocol):
@@ -112,11 +113,13 @@ class QualityGate:
                 or sensor_id in unsure
                 or self._shared
                 or not judge.profile.trusted_low <= reading.value <= judge.profile.trusted_high
-                or not from_future <= reading.available_at - at <= judge.profile.late_after
+                or (delay := reading.available_at - at) < from_future
             ):
                 judged.append(self._judge_carefully(reading, judge))
                 continue
             reasons = judge.take(at, reading.value)
+            if delay > judge.profile.late_after:
+                reasons += _LATE
             if judge.spiked_at is not None:
                 windows.append(Window(sensor_id, judge.spiked_at, at))
             if sensor_id in watchers:

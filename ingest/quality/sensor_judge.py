@@ -145,12 +145,15 @@ class SensorJudge:
             self._begin(at, value)
             return NOTHING
         reasons = NOTHING
-        if at - heard_at > profile.gap_after and at - heard_at <= LONGEST_ABSENCE:
+        pause = at - heard_at
+        if pause > profile.gap_after and pause <= LONGEST_ABSENCE:
             reasons = _GAP
         self.spiked_at = None
         if self._unusable:
             self._unusable = array("d")
-        if last_at is None or at - last_at > profile.pause_after:
+        if last_at is not heard_at:  # the one heard last could not be used
+            pause = at - last_at if last_at is not None else LONGEST_ABSENCE
+        if last_at is None or pause > profile.pause_after:
             if profile.counts and last_at is not None and at - last_at <= LONGEST_ABSENCE:
                 self._values = array("d")
                 reasons += self._reasons_of_register(last, value)

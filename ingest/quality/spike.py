@@ -38,13 +38,14 @@ def is_spike(before: Sequence[float], value: float, after: float, floor: float, 
     excursion = min(abs(rise), abs(fall))
     if rise * fall <= 0 or excursion <= floor:
         return False
-    steps = [abs(b - a) for a, b in pairwise(before)]
-    if max(before) - min(before) < _STILL * excursion:
-        before = [*longer[:-1], *before]
     lowest, highest = min(before), max(before)
+    if highest - lowest < _STILL * excursion and len(longer) > 1:
+        lowest, highest = min(lowest, *longer[:-1]), max(highest, *longer[:-1])
     usual_range = highest - lowest
     if usual_range < _STILL * excursion:
         return False
     beyond = value - highest if rise > 0 else lowest - value
-    is_unusual = excursion > _BEYOND_STEP * max(steps) and excursion > _BEYOND_NOISE * median(steps)
-    return is_unusual and beyond > _BEYOND_RANGE * usual_range
+    if not beyond > _BEYOND_RANGE * usual_range:
+        return False
+    steps = [abs(b - a) for a, b in pairwise(before)]
+    return excursion > _BEYOND_STEP * max(steps) and excursion > _BEYOND_NOISE * median(steps)

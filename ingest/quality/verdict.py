@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 
 from twin.readings import Quality, Reading, Reason
 
@@ -64,16 +65,19 @@ def flagged(reading: Reading, reasons: Iterable[Reason]) -> Reading:
 
     A quality that is worse already stays. An estimate stays one unless a reason speaks against it.
     """
-    known = {*reading.reasons, *(str(reason) for reason in reasons)}
-    ordered = tuple(sorted(known, key=lambda reason: (_ORDER.get(reason, -1), reason)))
-    found = {QUALITY.get(reason) for reason in map(_reason, ordered) if reason is not None}
-    if Quality.BAD in found or reading.quality is Quality.BAD:
-        worst = Quality.BAD
-    elif Quality.SUSPECT in found:
-        worst = Quality.SUSPECT
-    else:
-        worst = reading.quality
-    return replace(reading, quality=worst, reasons=ordered)
+    quality, known = _verdict(reading.quality, (*reading.reasons, *reasons))
+    return Reading(
+        reading.sensor_id,
+        reading.observed_at,
+        reading.available_at,
+        reading.value,
+        reading.unit,
+        reading.raw_value,
+        reading.raw_unit,
+        quality,
+        known,
+        reading.seq,
+    )
 
 
 def as_sent(reading: Reading) -> Reading:
@@ -81,6 +85,16 @@ def as_sent(reading: Reading) -> Reading:
     kept = tuple(reason for reason in reading.reasons if reason not in JUDGED_ANEW)
     quality = Quality.ESTIMATED if reading.quality is Quality.ESTIMATED else Quality.GOOD
     return flagged(replace(reading, quality=quality, reasons=kept), ()) if reading.reasons else reading
+
+
+@lru_cache(maxsize=4096)
+def _verdict(quality: Quality, reasons: tuple[str, ...]) -> tuple[Quality, tuple[str, ...]]:
+    """Return the quality that reasons leave of a quality, and the reasons in order and once each."""
+    ordered = tuple(sorted({str(reason) for reason in reasons}, key=lambda reason: (_ORDER.get(reason, -1), reason)))
+    found = {QUALITY.get(reason) for reason in map(_reason, ordered) if reason is not None}
+    if Quality.BAD in found or quality is Quality.BAD:
+        return Quality.BAD, ordered
+    return Quality.SUSPECT if Quality.SUSPECT in found else quality, ordered
 
 
 def _reason(slug: str) -> Reason | None:

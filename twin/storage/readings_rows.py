@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from twin.errors import InputError, NaiveDatetimeError
 from twin.readings import Quality, Reading
@@ -43,6 +44,7 @@ def from_microseconds(us: int) -> datetime:
     return EPOCH + timedelta(microseconds=us)
 
 
+@lru_cache(maxsize=4096)
 def reasons_to_text(reasons: tuple[str, ...]) -> str:
     """Write reasons as a JSON list, none of them as the empty text."""
     return json.dumps([str(reason) for reason in reasons]) if reasons else ""
