@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count, islice
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -21,6 +22,7 @@ from twin.readings import Sensor
 from twin.units import Quantity
 
 SENSORS, PER_GATEWAY = 1000, 10
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def sensors() -> list[Sensor]:
@@ -28,20 +30,26 @@ def sensors() -> list[Sensor]:
     return [Sensor(f"P-{n}", Quantity.PRESSURE, low=0, high=100, expected_every_s=60.0) for n in range(SENSORS)]
 
 
-def singles(count: int) -> list[tuple[str, bytes]]:
+def singles(many: int) -> list[tuple[str, bytes]]:
     """Return messages with a reading each, a second apart for each sensor, up to now."""
-    draw, now = random.Random(1), datetime.now(UTC).replace(microsecond=0)
-    last = (count - 1) // SENSORS
-    return list(_singles(count, draw, now - timedelta(seconds=last)))
+    now = datetime.now(UTC).replace(microsecond=0)
+    return list(islice(endless_singles(now - timedelta(seconds=(many - 1) // SENSORS)), many))
 
 
-def _singles(count: int, draw: random.Random, begin: datetime) -> Iterator[tuple[str, bytes]]:
-    for n in range(count):
+def gateway_of(sensor: int) -> str:
+    """Return the gateway of the sensor with a number."""
+    return f"g{sensor // PER_GATEWAY}"
+
+
+def endless_singles(begin: datetime = LONG_AGO) -> Iterator[tuple[str, bytes]]:
+    """Yield messages with a reading each, a second apart for each sensor, from a moment on."""
+    draw = random.Random(1)
+    for n in count():
         turn, sensor = divmod(n, SENSORS)
         value = 30 + sensor / 100 + 5 * math.sin(turn / 600) + draw.gauss(0, 0.02)
         at = format_time(begin + timedelta(seconds=turn))
         payload = {"observed_at": at, "value": round(value, 3), "unit": "m", "seq": turn}
-        yield single_topic(f"g{sensor // PER_GATEWAY}", f"P-{sensor}"), json.dumps(payload).encode()
+        yield single_topic(gateway_of(sensor), f"P-{sensor}"), json.dumps(payload).encode()
 
 
 def open_session(port: int, client_id: str, topic: str = "h2/+/+", *, mqtt5: bool = True) -> None:
