@@ -1,7 +1,7 @@
 """A reading as InfluxDB line protocol, and back from the rows of a query.
 
 One measurement; one tag, `sensor_id`; fields `value` and `raw_value` (always floats: InfluxDB refuses a field that is
-an integer here and a float there), `unit`, `raw_unit`, `quality`, `reasons` (JSON, or nothing), `available_us` (when we
+an integer here and a float there), `unit`, `raw_unit`, `quality`, `reasons` (a JSON list), `available_us` (when we
 learned it, microseconds since 1970), and where there is one `seq`. Times are in whole microseconds. Tags cannot hold a
 backslash or a control character, so these and `%` are percent-encoded; nothing about customers is written.
 
@@ -11,6 +11,10 @@ A line is its sensor's head, two numbers, the words (which seldom change), and t
 
 The same tags and time overwrite field by field, so a reading that is judged anew replaces the old one: that is why the
 quality is no tag, and why `reasons` is written even where there are none.
+
+No text is written empty: InfluxDB 2.7 loses an empty text that follows others in a column of its answer, and whatever
+is below it moves up to another reading. No reasons are an empty JSON list; a unit of blanks only, or of nothing, is
+written with one blank more.
 """
 
 from __future__ import annotations
@@ -55,7 +59,7 @@ def head_of(sensor_id: str) -> str:
 
 def words_of(unit: str, raw_unit: str, quality: Quality, reasons: str) -> str:
     """Return the fields that are words, and the name of the field that follows them; `reasons` as a row holds them."""
-    texts = {"unit": unit, "raw_unit": raw_unit, "quality": quality, "reasons": reasons}
+    texts = {"unit": _filled(unit), "raw_unit": _filled(raw_unit), "quality": quality, "reasons": reasons or "[]"}
     return "".join(f",{name}={_string(text)}" for name, text in texts.items()) + ",available_us="
 
 
@@ -91,9 +95,9 @@ def from_row(row: Mapping[str, str]) -> Reading | None:
         observed_at=moment_of(row["_time"]),
         available_at=from_microseconds(int(row["available_us"])),
         value=float(row["value"]),
-        unit=row.get("unit", ""),
+        unit=_unfilled(row.get("unit", "")),
         raw_value=float(row["raw_value"]),
-        raw_unit=row.get("raw_unit", ""),
+        raw_unit=_unfilled(row.get("raw_unit", "")),
         quality=Quality(row["quality"]),
         reasons=text_to_reasons(row.get("reasons", "")),
         seq=int(seq) if seq else None,
@@ -103,6 +107,14 @@ def from_row(row: Mapping[str, str]) -> Reading | None:
 def moment_of(text: str) -> datetime:
     """Read a time as InfluxDB writes it."""
     return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _filled(unit: str) -> str:
+    return unit if unit.strip(" ") else f"{unit} "
+
+
+def _unfilled(unit: str) -> str:
+    return unit if unit.strip(" ") else unit[:-1]
 
 
 @lru_cache(maxsize=10_000)

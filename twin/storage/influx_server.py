@@ -248,7 +248,9 @@ class InfluxServer:
         return UnavailableError(f"InfluxDB at {self._url} is away: {error}")
 
 
-_PIVOT = ' |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
+_WORDS = ("reasons", "unit", "raw_unit")  # were once written empty, which mixes up their column of an answer
+_NOT_EMPTY = " |> filter(fn: (r) => " + " and ".join(f'r._field != "{name}"' for name in _WORDS) + ' or r._value != "")'
+_PIVOT = _NOT_EMPTY + ' |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
 _TRUSTED = " |> filter(fn: (r) => " + " or ".join(f'r.quality == "{quality}"' for quality in sorted(TRUSTED)) + ")"
 _TRUSTED_VALUE = _TRUSTED.replace("r.quality", "r._value")
 _DIALECT = {"header": True, "delimiter": ",", "annotations": [], "commentPrefix": "#", "dateTimeFormat": "RFC3339Nano"}
