@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 from ingest.notes import Notes
+from ingest.observed_order import in_observed_order
 from twin.errors import UnavailableError
 from twin.events import EPISODE, EventKind, event
 from twin.gaps import gap_between, is_counted, is_restart
@@ -89,7 +90,8 @@ class GapWatch:
         unknown = {reading.sensor_id for reading in readings if reading.sensor_id not in newest} - self._unmet
         if unknown:
             self._meet(unknown)
-        for reading, gateway in zip(readings, gateways, strict=True):
+        for place in in_observed_order(readings):
+            reading = readings[place]
             before = newest.get(reading.sensor_id)
             if reading.reasons and not is_counted(reading):
                 continue
@@ -98,7 +100,7 @@ class GapWatch:
                 if seq is not None and seq_before is not None and seq == seq_before + 1:  # as nearly always
                     newest[reading.sensor_id] = reading
                     continue
-            self._see(reading, before, gateway, notes)
+            self._see(reading, before, gateways[place], notes)
         self._unmet.update(sensor_id for sensor_id in unknown if sensor_id not in newest)
         if len(newest) + len(self._unmet) > self._most_sensors:
             self._forget_some()

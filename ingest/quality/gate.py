@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from ingest.notes import Notes
+from ingest.observed_order import in_observed_order
 from ingest.quality.clock_skew import ClockSkew
 from ingest.quality.in_order import witness_lasting
 from ingest.quality.limits import QualityLimits
@@ -87,8 +88,9 @@ class QualityGate:
         self._unit_told: dict[str, datetime] = {}
 
     def judge(self, readings: Sequence[Reading], gateways: Sequence[str] | None = None) -> list[Reading]:
-        """Return the readings with their quality and reasons, in the same order; values are never touched.
+        """Return the readings with their quality and reasons, as they are given; values are never touched.
 
+        Readings that come out of order within the call are judged in order of observed time.
         `gateways` names who sent each reading; without it no clock is judged. What was said of a reading before it
         came here (by its sender, for instance) stays and is added to.
         """
@@ -98,12 +100,13 @@ class QualityGate:
         from_future = -self._limits.ahead
         self._unsure_now.clear()
         self._warm_until = None
-        judged = []
-        for place, reading in enumerate(readings):
+        judged = list(readings)
+        for place in in_observed_order(readings):
+            reading = readings[place]
             sensor_id, at = reading.sensor_id, reading.observed_at
             judge = judges.get(sensor_id)
             if judge is None or judge.sensor is not sensor_of(sensor_id):
-                judge = self._judge_of(reading, readings[place:])
+                judge = self._judge_of(reading, readings)
             if (
                 judge is None
                 or judge.heard_at is None
@@ -115,7 +118,7 @@ class QualityGate:
                 or not judge.profile.trusted_low <= reading.value <= judge.profile.trusted_high
                 or (delay := reading.available_at - at) < from_future
             ):
-                judged.append(self._judge_carefully(reading, judge))
+                judged[place] = self._judge_carefully(reading, judge)
                 continue
             reasons = judge.take(at, reading.value)
             if delay > judge.profile.late_after:
@@ -124,7 +127,8 @@ class QualityGate:
                 windows.append(Window(sensor_id, judge.spiked_at, at))
             if sensor_id in watchers:
                 self._tell_watchers(sensor_id, at, reading.value)
-            judged.append(self._with(reading, reasons, judge) if reasons else reading)
+            if reasons:
+                judged[place] = self._with(reading, reasons, judge)
         if skewed and gateways is not None:
             judged = [
                 flagged(reading, [Reason.CLOCK_SKEW]) if gateway in skewed else reading
@@ -218,7 +222,7 @@ class QualityGate:
 
     # ---------------------------------------------------------------------------------------- memory
 
-    def _judge_of(self, reading: Reading, rest: Sequence[Reading]) -> SensorJudge | None:
+    def _judge_of(self, reading: Reading, batch: Sequence[Reading]) -> SensorJudge | None:
         """Return the judge of a reading's sensor as it is registered now; None if it is not registered."""
         sensor = self._sensors.get(reading.sensor_id)
         if sensor is None:
@@ -230,7 +234,7 @@ class QualityGate:
             judge.sensor = sensor
             return judge
         self._judges.pop(sensor.sensor_id, None)
-        self._open({sensor.sensor_id, *(other.sensor_id for other in rest if other.sensor_id not in self._judges)})
+        self._open({sensor.sensor_id, *(other.sensor_id for other in batch if other.sensor_id not in self._judges)})
         return self._judges[sensor.sensor_id]
 
     def _open(self, sensor_ids: set[str]) -> None:

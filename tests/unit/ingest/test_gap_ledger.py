@@ -250,11 +250,22 @@ def test_a_jump_is_noted_before_the_reading_is_stored() -> None:
     assert len(desk.sent) == 1
 
 
+@given(st.permutations(range(8)))
+def test_in_one_batch_readings_may_come_in_any_order(order: list[int]) -> None:
+    desk = Desk()
+    desk.take_in([a_reading(-1)])
+    desk.take_in([a_reading(n) for n in order if n != 5])
+    assert slots_within(desk.waiting()) == {5}
+    desk.seconds += 1_000
+    assert desk.watches[0].take_due() == [], "nothing is left to look at in the store"
+
+
 def test_what_remains_of_a_gap_behind_the_place_that_is_looked_at_stays_in_the_ledger() -> None:
     """Killed with a place in mind: the gap 1-6 in the ledger is split by 4, and only 2 and 3 are looked at again."""
     desk = Desk()
     desk.take_in([a_reading(1)])
-    desk.take_in([a_reading(6), a_reading(4)])
+    desk.take_in([a_reading(6)])
+    desk.take_in([a_reading(4)])
     desk.restart()
     desk.take_in([a_reading(3), a_reading(2)])
     desk.settle()

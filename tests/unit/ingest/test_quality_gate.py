@@ -135,9 +135,25 @@ def test_a_meter_that_drops_was_reset() -> None:
 #   observed  1:00   3:00   2:00   4:00        2:00 comes third: the meter did not go down
 def test_a_reading_out_of_order_leaves_the_memory_alone() -> None:
     meter = a_sensor(Quantity.VOLUME, kind=Kind.TOTAL_INCREASING)
-    rows = [(1, 10.0), (3, 30.0), (2, 20.0), (4, 40.0)]
-    flags = judged(meter, [a_reading(meter, T0 + n * HOUR, value) for n, value in rows])
+    gate, rows = QualityGate({"S": meter}), [(1, 10.0), (3, 30.0), (2, 20.0), (4, 40.0)]
+    flags = [gate.judge([a_reading(meter, T0 + n * HOUR, value)])[0].reasons for n, value in rows]
     assert flags == [(), ("gap",), (), ()]
+
+
+@given(st.permutations(range(12)))
+def test_in_one_batch_readings_may_come_in_any_order(order: list[int]) -> None:
+    meter = a_sensor(Quantity.VOLUME, kind=Kind.TOTAL_INCREASING)
+    steady = a_sensor(Quantity.LEVEL, expected_every_s=60.0)
+    for sensor, values, every in (
+        (meter, [100.0, 101.0, 103.0, 104.0, 105.0, 0.5, 1.0, 1.1, 2.0, 2.2, 3.0, 3.1], HOUR),
+        (steady, [2.0, 2.1, 2.0, 7.0, 2.1, 2.0, 2.1, 2.2, 2.2, 2.1, 2.0, 2.1], MINUTE),
+    ):
+        readings = series(sensor, values, every)
+        in_order, shuffled = QualityGate({"S": sensor}), QualityGate({"S": sensor})
+        expected = in_order.judge(readings)
+        assert any(reading.reasons for reading in expected)
+        assert shuffled.judge([readings[n] for n in order]) == [expected[n] for n in order]
+        assert shuffled.take_notes() == in_order.take_notes()
 
 
 def test_a_reading_from_the_future_does_not_turn_the_rest_into_the_past() -> None:
