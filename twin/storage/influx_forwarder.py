@@ -6,6 +6,9 @@ server's words; what of the others is sent twice stays what it is. While the ser
 us in, it waits longer and longer and drops nothing. After a small parcel it waits a moment, so that many small batches
 do not become many small requests.
 
+Where other spools carry readings to the same bucket, the server is asked first what it holds of a parcel; see
+influx_rivals.py.
+
 Several processes may open one spool; a lock on a file beside it lets exactly one of them forward, and the system frees
 the lock when that one dies.
 """
@@ -15,14 +18,18 @@ from __future__ import annotations
 import fcntl
 import logging
 import threading
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
 from twin.errors import TwinError, UnavailableError
+from twin.ports import DeadLetters
+from twin.readings import Reading
+from twin.storage.influx_rivals import keys_of, sift
 from twin.storage.influx_server import InfluxServer, LinesRefusedError
 from twin.storage.spool import Spool
-from twin.storage.spool_journal import pack, unpack
+from twin.storage.spool_journal import Parcel, pack, unpack
 from twin.storage.spool_quarantine import RefusedLine
 
 LINES_AT_ONCE = 5_000
@@ -35,12 +42,19 @@ _log = logging.getLogger(__name__)
 
 
 class Forwarder:
-    """Forwards until it is stopped. `trouble` says why it cannot at present, or is None."""
+    """Forwards until it is stopped. `trouble` says why it cannot at present, or is None.
 
-    def __init__(self, spool: Spool, server: InfluxServer, lock_path: Path) -> None:
+    `conflicts` is given where other spools write to the same bucket: it takes what came through one of them first with
+    another value.
+    """
+
+    def __init__(
+        self, spool: Spool, server: InfluxServer, lock_path: Path, *, conflicts: DeadLetters | None = None
+    ) -> None:
         self._spool = spool
         self._server = server
         self._lock_path = lock_path
+        self._conflicts = conflicts
         self._wake = threading.Event()
         self._hurried = threading.Event()
         self._stopping = threading.Event()
@@ -101,11 +115,28 @@ class Forwarder:
         parcel = self._spool.next_parcel(LINES_AT_ONCE)
         if parcel is None:
             return 0, self._spool.forget_oldest()
-        refused = self._send(parcel.packed)
-        self._spool.delivered(parcel, refused)
+        packed, firsts = (parcel.packed, ()) if self._conflicts is None else self._sift(parcel, self._conflicts)
+        refused = self._send(packed) if packed else []
+        self._spool.delivered(parcel, refused, firsts)
         for item in refused:
             _log.error("InfluxDB refused a reading, it is quarantined: %s: %s", item.line, item.reason)
         return parcel.readings, self._spool.forget_oldest()
+
+    def _sift(self, parcel: Parcel, conflicts: DeadLetters) -> tuple[bytes, Collection[Reading]]:
+        """Return what of a parcel is to be written, and what the bucket holds in place of the rest."""
+        lines = unpack(parcel.packed)
+        held = self._server.first_come(keys_of(lines))
+        if not held:
+            return parcel.packed, ()
+        sifted = sift(lines, held, self._spool.judged_anew(parcel))
+        if sifted.conflicts:
+            conflicts.bury(sifted.conflicts)
+            _log.error(
+                "%d readings are dead letters (conflict), another ingester was first: %s",
+                len(sifted.conflicts),
+                sifted.conflicts[0].detail,
+            )
+        return pack(sifted.lines) if sifted.lines else b"", sifted.firsts.values()
 
     def _send(self, packed: bytes) -> list[RefusedLine]:
         """Write packed lines; return those that the server refuses even alone."""

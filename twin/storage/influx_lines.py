@@ -33,6 +33,12 @@ MEASUREMENT = "reading"
 _UNSAFE_IN_TAG = re.compile(r"[%\\\x00-\x1f\x7f]")
 _ESCAPED_IN_TAG = re.compile(r"([,= ])")
 _ESCAPED_IN_STRING = re.compile(r'(["\\])')
+_TEXT = r'"((?:[^"\\]|\\.)*)"'
+_ARRIVED = re.compile(
+    rf"{MEASUREMENT},sensor_id=(?:[^\\ ]|\\.)* value=[^,]+,raw_value=([^,]+),unit={_TEXT},raw_unit={_TEXT},"
+    rf"quality={_TEXT},reasons={_TEXT},available_us=(-?\d+)i",
+    re.DOTALL,
+)
 _KEY = re.compile(rf"{MEASUREMENT},sensor_id=((?:[^\\ ]|\\.)*) .* (-?\d+)", re.DOTALL)
 
 FIRST_MOMENT = EPOCH + timedelta(microseconds=-(2**63) // 1000 + 2)
@@ -79,6 +85,13 @@ def key_of(line: str) -> tuple[str, int]:
     found = _KEY.fullmatch(line)
     assert found, f"no line of ours: {line!r}"
     return sensor_of_tag(re.sub(r"\\(.)", r"\1", found[1])), int(found[2])
+
+
+def arrived_in(line: str) -> tuple[float, str, datetime]:
+    """Return the raw value, the raw unit and the available_at of a line that was written here."""
+    found = _ARRIVED.match(line)
+    assert found, f"no line of ours: {line!r}"
+    return float(found[1]), _unfilled(re.sub(r"\\(.)", r"\1", found[3])), from_microseconds(int(found[6]))
 
 
 def from_row(row: Mapping[str, str]) -> Reading | None:

@@ -10,8 +10,9 @@ Read: what the server says, overlaid with what the spool and its ledger hold, so
 forwarded or not, refused or not. The spool is asked first: a reading that moves meanwhile is seen twice, never missed.
 With the server away a read raises: half an answer looks like a whole one.
 
-Limits: the ledger knows what went through this spool. A second spool in front of the same bucket must carry other
-sensors; the same key arriving through both with different values would be overwritten by the later one.
+The ledger knows what went through this spool. Where other spools carry readings to the same bucket, each of them must
+be told so (`conflicts`): then the server is asked before it is written to. Without it the same key arriving through
+two spools with different values would be overwritten by the later one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from functools import cache
 from pathlib import Path
 
 from twin.errors import UnavailableError
-from twin.ports import AppendResult, Fullness, RefusedReading, StoreStats
+from twin.ports import AppendResult, DeadLetters, Fullness, RefusedReading, StoreStats
 from twin.readings import Reading
 from twin.rollups import Every, Rollup
 from twin.storage import readings_table as table
@@ -45,7 +46,9 @@ class InfluxReadings:
 
     Up to `max_waiting` readings may wait for the server, in a spool of up to `max_bytes` (None: as the disk allows);
     about `max_ledger` keys that do not wait are remembered (60 bytes each). Every request to the server is bounded by
-    `timeout_s`. The spool is opened as `ReadingsFile` says, with the same errors; the server need not be there.
+    `timeout_s`. Where other spools write to the bucket too, `conflicts` takes what came through one of them first with
+    another value; see influx_rivals.py. The spool is opened as `ReadingsFile` says, with the same errors; the server
+    need not be there.
 
     Raises:
         ConfigError: If the spool holds readings for another bucket.
@@ -64,6 +67,7 @@ class InfluxReadings:
         max_bytes: int | None = None,
         timeout_s: float = 30.0,
         busy_timeout_s: float = 10.0,
+        conflicts: DeadLetters | None = None,
     ) -> None:
         self._destination = f"bucket {bucket!r} of organisation {org!r}"
         self._timeout_s = timeout_s
@@ -75,10 +79,12 @@ class InfluxReadings:
             max_ledger=max_ledger,
             max_bytes=max_bytes,
             busy_timeout_s=busy_timeout_s,
+            is_alone=conflicts is None,
         )
         self._spool.require_destination(self._destination)
         self._server = InfluxServer(url, token, org, bucket, timeout_s=timeout_s)
-        self._forwarder = Forwarder(self._spool, self._server, spool_path.with_name(f"{spool_path.name}.forwarding"))
+        lock_path = spool_path.with_name(f"{spool_path.name}.forwarding")
+        self._forwarder = Forwarder(self._spool, self._server, lock_path, conflicts=conflicts)
         self._forwarder.start()
 
     def append(self, readings: Sequence[Reading]) -> AppendResult:

@@ -11,6 +11,8 @@ import io
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from heapq import nlargest
+from itertools import pairwise
 
 import urllib3
 from influxdb_client import InfluxDBClient
@@ -139,6 +141,24 @@ class InfluxServer:
                         held[reading.key] = reading
         return held
 
+    def first_come(self, keys: Collection[tuple[str, datetime]]) -> dict[tuple[str, datetime], Reading]:
+        """Return as `held`, for keys of which the bucket is expected to hold hardly any: one field is asked first.
+
+        Within a few seconds all sensors are asked at once: naming them takes longer.
+        """
+        wanted = {key for key in keys if FIRST_MOMENT <= key[1] <= LAST_MOMENT}
+        there = set()
+        for run in _densest(wanted):
+            question = self._range(run[0][1], run[-1][1] + _MICROSECOND)
+            assert question is not None  # every run lies within what InfluxDB can keep
+            sensor_ids = sorted({sensor_id for sensor_id, _ in run})
+            is_narrow = len(sensor_ids) > _SENSORS_AT_ONCE and run[-1][1] - run[0][1] <= _SHORT
+            filters = [""] if is_narrow else [_of_sensors(portion) for portion in _portions(sensor_ids)]
+            for sensors in filters:
+                asked = f'{question}{sensors} |> filter(fn: (r) => r._field == "available_us")'
+                there |= {(sensor_of_tag(row["sensor_id"]), moment_of(row["_time"])) for row in self._ask(asked)}
+        return self.held(wanted & there)
+
     def newest_times(self) -> dict[str, datetime]:
         """Return the newest observed_at of every sensor in the bucket."""
         newest: dict[str, datetime] = {}
@@ -256,6 +276,8 @@ _TRUSTED_VALUE = _TRUSTED.replace("r.quality", "r._value")
 _DIALECT = {"header": True, "delimiter": ",", "annotations": [], "commentPrefix": "#", "dateTimeFormat": "RFC3339Nano"}
 _RUN_GAP = timedelta(hours=6)
 _SENSORS_AT_ONCE = 100
+_RUNS_AT_MOST = 8
+_SHORT = timedelta(seconds=10)
 
 
 def _runs(keys: Collection[tuple[str, datetime]]) -> Iterator[list[tuple[str, datetime]]]:
@@ -268,6 +290,15 @@ def _runs(keys: Collection[tuple[str, datetime]]) -> Iterator[list[tuple[str, da
         run.append(key)
     if run:
         yield run
+
+
+def _densest(keys: Collection[tuple[str, datetime]]) -> Iterator[list[tuple[str, datetime]]]:
+    """Split keys in order of time at the longest gaps, into a few runs: few questions that span little."""
+    ordered = sorted(keys, key=lambda key: key[1])
+    gaps = [(ordered[place][1] - ordered[place - 1][1], place) for place in range(1, len(ordered))]
+    longest = nlargest(_RUNS_AT_MOST - 1, (gap for gap in gaps if gap[0] > _SHORT))
+    cuts = [0, *sorted(place for _, place in longest), len(ordered)]
+    yield from (ordered[first:last] for first, last in pairwise(cuts) if first < last)
 
 
 def _keep_newest(found: dict[str, Reading], readings: Iterable[Reading]) -> None:

@@ -65,7 +65,9 @@ class Spool:
     """The file `path`. `max_waiting` readings may wait; about `max_ledger` keys are remembered that do not.
 
     A reading that is judged anew while it waits counts twice among the waiting. `max_bytes` stops the file from growing
-    further (None: the disk decides). Opened as `ReadingsFile` says, with the same errors.
+    further (None: the disk decides). Unless it `is_alone`, others write to the bucket too: a new verdict on a reading
+    that the ledger does not hold is a question for the server then, above its floor as well. Opened as `ReadingsFile`
+    says, with the same errors.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Spool:
         max_ledger: int = 2_000_000,
         max_bytes: int | None = None,
         busy_timeout_s: float = 10.0,
+        is_alone: bool = True,
     ) -> None:
         self._file = ReadingsFile(
             path, application_id=APPLICATION_ID, layout=LAYOUT, busy_timeout_s=busy_timeout_s, max_bytes=max_bytes
@@ -84,6 +87,7 @@ class Spool:
         self._max_waiting = max_waiting
         self._max_ledger = max_ledger
         self._forgotten_until = FIRST_US
+        self._is_alone = is_alone
 
     # -------------------------------------------------------------------------------------- the bucket behind it
 
@@ -154,7 +158,7 @@ class Spool:
         changed = fetched = 0
         told: list[table.Row] = []
         with self._file.writing() as session:
-            waiting, elsewhere = self._begin(session, readings, answer)
+            waiting, elsewhere = self._begin(session, readings, answer, is_complete=self._is_alone)
             if isinstance(elsewhere, Question):
                 return elsewhere
             for reading in table.by_key(readings).values():
@@ -176,17 +180,20 @@ class Spool:
         return changed
 
     def _begin(
-        self, session: Session, readings: Sequence[Reading], answer: Answer
+        self, session: Session, readings: Sequence[Reading], answer: Answer, *, is_complete: bool = True
     ) -> tuple[int, Mapping[Key, Reading] | Question]:
-        """Return how many readings wait, and what the server holds of a batch beyond the ledger, or what to ask it."""
+        """Return how many readings wait, and what the server holds of a batch beyond the ledger, or what to ask it.
+
+        Unless the ledger `is_complete` from the floors on, the server is asked for whatever it does not hold.
+        """
         self._room.require_reserve(session)
         waiting, forgettings, floor = session.connection.execute(
             "SELECT waiting, forgettings, floor FROM tally"
         ).fetchone()
         oldest = table.oldest(readings)
-        if oldest is None or to_microseconds(oldest) >= floor:
+        if oldest is None or (is_complete and to_microseconds(oldest) >= floor):
             return waiting, {}
-        keys = _undecidable(session, readings)
+        keys = _undecidable(session, readings, is_complete=is_complete)
         if keys and answer.forgettings != forgettings:
             return waiting, Question(keys, forgettings)
         return waiting, {key: reading for key, reading in answer.held.items() if key in keys}
@@ -203,17 +210,31 @@ class Spool:
             journal.take_over(session, self._portion_to_take_over())
             return journal.next_parcel(session, limit)
 
-    def delivered(self, parcel: Parcel, refused: Sequence[RefusedLine] = ()) -> None:
+    def judged_anew(self, parcel: Parcel) -> set[Key]:
+        """Return the keys of a parcel's lines that bring a new verdict on a reading."""
+        with self._file.reading() as session:
+            return {
+                (table.sensor_of(session, series), from_microseconds(time))
+                for series, time in journal.judged_anew(session, parcel.last)
+            }
+
+    def delivered(self, parcel: Parcel, refused: Sequence[RefusedLine] = (), firsts: Collection[Reading] = ()) -> None:
         """Note that the server has a parcel, and quarantine those of its lines that it refused.
 
-        A reading that was judged anew since is not quarantined: its new line comes later. If a power cut undoes this,
-        the parcel is sent again, which changes nothing; so the disk need not be waited for.
+        `firsts` are what the server holds in place of some of its lines: they take the place of ours in the ledger. A
+        reading that was judged anew since is neither quarantined nor replaced: its new line comes later. If a power
+        cut undoes this, the parcel is sent again, which changes nothing; so the disk need not be waited for.
         """
         self._room.keep_log_short()
         with self._file.writing(durable=bool(refused)) as session:
             for item in refused:
                 if not journal.waits_again(session, *quarantine.key_in(session, item), after=parcel.last):
                     quarantine.hold(session, item)
+            for first in firsts:
+                key = (table.make_series(session, first.sensor_id), to_microseconds(first.observed_at))
+                if not journal.waits_again(session, *key, after=parcel.last):
+                    table.delete(session, *key, key[1] + 1)
+                    table.insert(session, [first])
             if refused:
                 session.connection.execute("UPDATE tally SET quarantined = ?", (quarantine.count(session),))
             session.connection.execute(
@@ -372,13 +393,14 @@ def _judged_as(reading: Reading, judged: Reading) -> Reading:
     return replace(reading, value=judged.value, quality=judged.quality, reasons=judged.reasons)
 
 
-def _undecidable(session: Session, readings: Sequence[Reading]) -> set[Key]:
-    """Return the keys of a batch that the ledger does not hold and that lie below their sensor's floor."""
+def _undecidable(session: Session, readings: Sequence[Reading], *, is_complete: bool) -> set[Key]:
+    """Return the keys of a batch that the ledger does not hold, where it is not complete: below the sensor's floor."""
     floor = cache(partial(_floor, session))
     return {
         reading.key
         for reading in readings
-        if to_microseconds(reading.observed_at) < floor(reading.sensor_id) and not table.holds(session, reading)
+        if (not is_complete or to_microseconds(reading.observed_at) < floor(reading.sensor_id))
+        and not table.holds(session, reading)
     }
 
 

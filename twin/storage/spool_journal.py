@@ -127,6 +127,13 @@ def waits_again(session: Session, series: int, time: int, *, after: int) -> bool
     return found.fetchone() is not None
 
 
+def judged_anew(session: Session, until: int) -> list[tuple[int, int]]:
+    """Return the series and times of the readings that were judged anew in the batches up to one."""
+    return session.connection.execute(
+        "SELECT DISTINCT series, time FROM rejudged WHERE batch <= ?", (until,)
+    ).fetchall()
+
+
 def oldest_waiting(session: Session) -> int | None:
     """Return the earliest time of all that waits in the journal, None if nothing does."""
     (time,) = session.connection.execute("SELECT min(oldest) FROM journal").fetchone()
