@@ -29,6 +29,7 @@ from twin.noticeboard import Noticeboard
 from twin.notices import NoticeStatus
 from twin.ports import (
     AuditEntry,
+    DeadLetters,
     DrainageModel,
     ModelFile,
     ReadingStore,
@@ -104,14 +105,19 @@ def open_registry(settings: Settings) -> Registry:
     return connect(f"sqlite:///{make_private(settings.data_dir) / 'registry.db'}")
 
 
-def open_readings(settings: Settings) -> ReadingStore:
-    """Open the reading store: InfluxDB behind a durable spool where TWIN_INFLUX_URL says so, else SQLite."""
+def open_readings(settings: Settings, letters: DeadLetters | None) -> ReadingStore:
+    """Open the reading store: InfluxDB behind a durable spool where TWIN_INFLUX_URL says so, else SQLite.
+
+    Where TWIN_INGEST_SHARE says that other ingesters have spools too, `letters` is needed: it takes what came to
+    another one first.
+    """
     folder = make_private(settings.data_dir)
     max_bytes = settings.store_max_mb and settings.store_max_mb * 1024 * 1024
     if settings.influx_url is not None:
         from twin.storage.influx_readings import InfluxReadings
 
         assert settings.influx_token is not None
+        assert letters is not None or not settings.ingest_share
         return InfluxReadings(
             url=settings.influx_url,
             token=settings.influx_token.get_secret_value(),
@@ -120,6 +126,7 @@ def open_readings(settings: Settings) -> ReadingStore:
             spool_path=folder / "spool.db",
             max_waiting=settings.spool_readings,
             max_bytes=max_bytes,
+            conflicts=letters if settings.ingest_share else None,
         )
     from twin.storage.sqlite_readings import SqliteReadings
 
@@ -141,7 +148,8 @@ class Memory:
 
 def open_memory(settings: Settings) -> Memory:
     """Open both stores."""
-    return Memory(open_readings(settings), open_registry(settings))
+    registry = open_registry(settings)
+    return Memory(open_readings(settings, registry), registry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +176,7 @@ def offline(data_dir: Path | None, **given: object) -> Iterator[Offline]:
     opened: list[ReadingStore] = []
 
     def readings() -> ReadingStore:
-        opened.append(open_readings(settings))
+        opened.append(open_readings(settings, registry))
         return opened[-1]
 
     try:

@@ -68,13 +68,16 @@ def _registry(settings: Settings) -> str:
 
 
 def _readings(settings: Settings) -> str:
-    store = bootstrap.open_readings(settings)
+    registry = bootstrap.open_registry(settings) if settings.ingest_share else None
+    store = bootstrap.open_readings(settings, registry)
     try:
         store.check()
         stats = store.stats()
         return f"{stats.readings} readings, {stats.pending} on their way, {stats.quarantined} quarantined"
     finally:
         store.close()
+        if registry is not None:
+            registry.close()
 
 
 def _broker(settings: Settings) -> str:

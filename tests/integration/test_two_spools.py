@@ -19,6 +19,8 @@ from reading_stores import everything
 from servers.influxdb import Influx, influxdb
 from servers.process import wait_until
 
+from api import bootstrap
+from api.settings import load_settings
 from twin.errors import UnavailableError
 from twin.ports import AppendResult, DeadLetter, Registry
 from twin.readings import Quality, Reading
@@ -101,6 +103,27 @@ def test_the_first_value_stays_and_the_other_is_told(stores: Pair, server: Influ
     assert b" value=4.0,raw_value=4.0," in letter.payload
     assert two.append([first, other]) == AppendResult(0, 1, (other,))
     assert two.stats().pending == two.stats().quarantined == 0
+
+
+def test_ingesters_that_share_the_messages_are_wired_so(influx: Influx, bucket: str, tmp_path: Path) -> None:
+    where = {
+        "influx_url": influx.url, "influx_token": influx.token, "influx_org": influx.org, "influx_bucket": bucket,
+        "mqtt_url": "mqtt://127.0.0.1:1", "ingest_share": "waterworks",
+    }  # fmt: skip
+    with ExitStack() as stack:
+        one, two = (
+            stack.enter_context(
+                closing(bootstrap.open_memory(load_settings(data_dir=tmp_path / name, mqtt_client_id=name, **where)))
+            )
+            for name in ("one", "two")
+        )
+        for memory in (one, two):
+            memory.readings.append([])
+        for memory, value in ((one, 3.0), (two, 4.0)):
+            memory.readings.append([a_reading(raw_value=value)])
+            wait_until(lambda: one.readings.stats().pending + two.readings.stats().pending == 0)
+        assert everything(one.readings) == everything(two.readings) == [a_reading(raw_value=3.0)]
+        assert (one.registry.count_dead_letters(), two.registry.count_dead_letters()) == (0, 1)
 
 
 def test_a_repeat_takes_no_verdict_back(stores: Pair, server: InfluxServer, registry: Registry) -> None:
