@@ -105,11 +105,11 @@ def open_registry(settings: Settings) -> Registry:
     return connect(f"sqlite:///{make_private(settings.data_dir) / 'registry.db'}")
 
 
-def open_readings(settings: Settings, letters: DeadLetters | None) -> ReadingStore:
+def open_readings(settings: Settings, letters: DeadLetters | None = None) -> ReadingStore:
     """Open the reading store: InfluxDB behind a durable spool where TWIN_INFLUX_URL says so, else SQLite.
 
-    Where TWIN_INGEST_SHARE says that other ingesters have spools too, `letters` is needed: it takes what came to
-    another one first.
+    Where other ingesters have spools too (TWIN_INGEST_SHARE), `letters` takes what came to one of them first with
+    another value; without it, whoever has it forwards.
     """
     folder = make_private(settings.data_dir)
     max_bytes = settings.store_max_mb and settings.store_max_mb * 1024 * 1024
@@ -117,7 +117,6 @@ def open_readings(settings: Settings, letters: DeadLetters | None) -> ReadingSto
         from twin.storage.influx_readings import InfluxReadings
 
         assert settings.influx_token is not None
-        assert letters is not None or not settings.ingest_share
         return InfluxReadings(
             url=settings.influx_url,
             token=settings.influx_token.get_secret_value(),
@@ -126,7 +125,8 @@ def open_readings(settings: Settings, letters: DeadLetters | None) -> ReadingSto
             spool_path=folder / "spool.db",
             max_waiting=settings.spool_readings,
             max_bytes=max_bytes,
-            conflicts=letters if settings.ingest_share else None,
+            has_company=bool(settings.ingest_share),
+            conflicts=letters,
         )
     from twin.storage.sqlite_readings import SqliteReadings
 

@@ -68,16 +68,13 @@ def _registry(settings: Settings) -> str:
 
 
 def _readings(settings: Settings) -> str:
-    registry = bootstrap.open_registry(settings) if settings.ingest_share else None
-    store = bootstrap.open_readings(settings, registry)
+    store = bootstrap.open_readings(settings)
     try:
         store.check()
         stats = store.stats()
         return f"{stats.readings} readings, {stats.pending} on their way, {stats.quarantined} quarantined"
     finally:
         store.close()
-        if registry is not None:
-            registry.close()
 
 
 def _broker(settings: Settings) -> str:

@@ -65,7 +65,13 @@ def stores(influx: Influx, bucket: str, registry: Registry, tmp_path: Path) -> I
             stack.enter_context(
                 closing(
                     InfluxReadings(
-                        influx.url, influx.token, influx.org, bucket, tmp_path / f"{name}.db", conflicts=registry
+                        influx.url,
+                        influx.token,
+                        influx.org,
+                        bucket,
+                        tmp_path / f"{name}.db",
+                        has_company=True,
+                        conflicts=registry,
                     )
                 )
             )
@@ -126,6 +132,27 @@ def test_ingesters_that_share_the_messages_are_wired_so(influx: Influx, bucket: 
         assert (one.registry.count_dead_letters(), two.registry.count_dead_letters()) == (0, 1)
 
 
+def test_whoever_opens_such_a_spool_later_asks_too_or_leaves_it_alone(
+    influx: Influx, bucket: str, server: InfluxServer, registry: Registry, tmp_path: Path
+) -> None:
+    """A role that was not told, on the data folder of an ingester that was."""
+    where = (influx.url, influx.token, influx.org, bucket)
+    with closing(InfluxReadings(*where, tmp_path / "one.db")) as one:
+        one.append([])
+        with closing(InfluxReadings(*where, tmp_path / "two.db", has_company=True, conflicts=registry)) as two:
+            two.append([])
+            one.append([a_reading()])
+            one.flush(10)
+    with closing(InfluxReadings(*where, tmp_path / "two.db")) as untold:
+        untold.append([a_reading(raw_value=4.0)])
+        with pytest.raises(UnavailableError, match="1 readings still wait"):
+            untold.flush(1.0)
+    with closing(InfluxReadings(*where, tmp_path / "two.db", conflicts=registry)) as told:
+        told.flush(10)
+    assert in_server(server) == [a_reading()]
+    assert registry.count_dead_letters() == 1
+
+
 def test_a_repeat_takes_no_verdict_back(stores: Pair, server: InfluxServer, registry: Registry) -> None:
     one, two = stores
     judged = replace(a_reading(), quality=Quality.BAD, reasons=("spike",), value=9.0)
@@ -147,8 +174,11 @@ def test_a_new_verdict_reaches_what_came_through_the_other(stores: Pair, server:
     two.flush(10)
     judged = replace(a_reading(), quality=Quality.SUSPECT, reasons=("spike",))
     assert two.requalify([judged, a_reading("nobody")]) == 1
+    assert everything(two)[:2] == [judged, a_reading(at_s=60)]
     two.flush(10)
-    assert in_server(server)[:2] == [judged, a_reading(at_s=60)]
+    assert in_server(server)[:2] == everything(one)[:2] == everything(two)[:2] == [judged, a_reading(at_s=60)]
+    assert one.latest(["pressure-1"], at=after(30)) == two.latest(["pressure-1"], at=after(30)) == {}
+    assert one.latest(["pressure-1"], at=after(30), trusted_only=False) == {"pressure-1": judged}
 
 
 def test_what_waits_behind_a_conflict_that_cannot_be_told_waits(
@@ -171,8 +201,8 @@ def test_what_waits_behind_a_conflict_that_cannot_be_told_waits(
     registry = Away()
     where = (influx.url, influx.token, influx.org, bucket)
     with (
-        closing(InfluxReadings(*where, tmp_path / "one.db", conflicts=registry)) as one,  # type: ignore[arg-type]
-        closing(InfluxReadings(*where, tmp_path / "two.db", conflicts=registry)) as two,  # type: ignore[arg-type]
+        closing(InfluxReadings(*where, tmp_path / "one.db", has_company=True, conflicts=registry)) as one,  # type: ignore[arg-type]
+        closing(InfluxReadings(*where, tmp_path / "two.db", has_company=True, conflicts=registry)) as two,  # type: ignore[arg-type]
     ):
         two.append([])
         one.append([a_reading()])

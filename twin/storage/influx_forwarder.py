@@ -44,8 +44,8 @@ _log = logging.getLogger(__name__)
 class Forwarder:
     """Forwards until it is stopped. `trouble` says why it cannot at present, or is None.
 
-    `conflicts` is given where other spools write to the same bucket: it takes what came through one of them first with
-    another value.
+    `conflicts` takes what came first through another spool with another value; without it, a spool that is not alone is
+    left to other processes.
     """
 
     def __init__(
@@ -104,6 +104,9 @@ class Forwarder:
 
     def _is_ours(self, lock: IO[bytes]) -> bool:
         """Whether this process is the one that forwards."""
+        if self._conflicts is None and not self._spool.is_alone():
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            return False
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -115,22 +118,24 @@ class Forwarder:
         parcel = self._spool.next_parcel(LINES_AT_ONCE)
         if parcel is None:
             return 0, self._spool.forget_oldest()
-        packed, firsts = (parcel.packed, ()) if self._conflicts is None else self._sift(parcel, self._conflicts)
+        packed, firsts = (parcel.packed, ()) if self._spool.is_alone() else self._sift(parcel)
         refused = self._send(packed) if packed else []
         self._spool.delivered(parcel, refused, firsts)
         for item in refused:
             _log.error("InfluxDB refused a reading, it is quarantined: %s: %s", item.line, item.reason)
         return parcel.readings, self._spool.forget_oldest()
 
-    def _sift(self, parcel: Parcel, conflicts: DeadLetters) -> tuple[bytes, Collection[Reading]]:
+    def _sift(self, parcel: Parcel) -> tuple[bytes, Collection[Reading]]:
         """Return what of a parcel is to be written, and what the bucket holds in place of the rest."""
+        if self._conflicts is None:
+            raise UnavailableError("another spool writes to the bucket: the ingester itself forwards this one")
         lines = unpack(parcel.packed)
         held = self._server.first_come(keys_of(lines))
         if not held:
             return parcel.packed, ()
         sifted = sift(lines, held, self._spool.judged_anew(parcel))
         if sifted.conflicts:
-            conflicts.bury(sifted.conflicts)
+            self._conflicts.bury(sifted.conflicts)
             _log.error(
                 "%d readings are dead letters (conflict), another ingester was first: %s",
                 len(sifted.conflicts),

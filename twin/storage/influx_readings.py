@@ -11,8 +11,8 @@ forwarded or not, refused or not. The spool is asked first: a reading that moves
 With the server away a read raises: half an answer looks like a whole one.
 
 The ledger knows what went through this spool. Where other spools carry readings to the same bucket, each of them must
-be told so (`conflicts`): then the server is asked before it is written to. Without it the same key arriving through
-two spools with different values would be overwritten by the later one.
+be told so (`has_company`): then the server is asked before it is written to, and what it has is told by it alone.
+Without it the same key arriving through two spools with different values would be overwritten by the later one.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class InfluxReadings:
 
     Up to `max_waiting` readings may wait for the server, in a spool of up to `max_bytes` (None: as the disk allows);
     about `max_ledger` keys that do not wait are remembered (60 bytes each). Every request to the server is bounded by
-    `timeout_s`. Where other spools write to the bucket too, `conflicts` takes what came through one of them first with
-    another value; see influx_rivals.py. The spool is opened as `ReadingsFile` says, with the same errors; the server
-    need not be there.
+    `timeout_s`. If it `has_company`, other spools write to the bucket too, which the spool remembers for all who open
+    it; `conflicts` takes what came through one of them first with another value (see influx_rivals.py). The spool is
+    opened as `ReadingsFile` says, with the same errors; the server need not be there.
 
     Raises:
         ConfigError: If the spool holds readings for another bucket.
@@ -67,6 +67,7 @@ class InfluxReadings:
         max_bytes: int | None = None,
         timeout_s: float = 30.0,
         busy_timeout_s: float = 10.0,
+        has_company: bool = False,
         conflicts: DeadLetters | None = None,
     ) -> None:
         self._destination = f"bucket {bucket!r} of organisation {org!r}"
@@ -79,9 +80,10 @@ class InfluxReadings:
             max_ledger=max_ledger,
             max_bytes=max_bytes,
             busy_timeout_s=busy_timeout_s,
-            is_alone=conflicts is None,
         )
         self._spool.require_destination(self._destination)
+        if has_company:
+            self._spool.has_company()
         self._server = InfluxServer(url, token, org, bucket, timeout_s=timeout_s)
         lock_path = spool_path.with_name(f"{spool_path.name}.forwarding")
         self._forwarder = Forwarder(self._spool, self._server, lock_path, conflicts=conflicts)

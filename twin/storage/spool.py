@@ -16,7 +16,7 @@ are left to the forwarding, so that a full spool can run empty by itself; where 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, partial
@@ -65,9 +65,7 @@ class Spool:
     """The file `path`. `max_waiting` readings may wait; about `max_ledger` keys are remembered that do not.
 
     A reading that is judged anew while it waits counts twice among the waiting. `max_bytes` stops the file from growing
-    further (None: the disk decides). Unless it `is_alone`, others write to the bucket too: a new verdict on a reading
-    that the ledger does not hold is a question for the server then, above its floor as well. Opened as `ReadingsFile`
-    says, with the same errors.
+    further (None: the disk decides). Opened as `ReadingsFile` says, with the same errors.
     """
 
     def __init__(
@@ -78,7 +76,6 @@ class Spool:
         max_ledger: int = 2_000_000,
         max_bytes: int | None = None,
         busy_timeout_s: float = 10.0,
-        is_alone: bool = True,
     ) -> None:
         self._file = ReadingsFile(
             path, application_id=APPLICATION_ID, layout=LAYOUT, busy_timeout_s=busy_timeout_s, max_bytes=max_bytes
@@ -87,7 +84,6 @@ class Spool:
         self._max_waiting = max_waiting
         self._max_ledger = max_ledger
         self._forgotten_until = FIRST_US
-        self._is_alone = is_alone
 
     # -------------------------------------------------------------------------------------- the bucket behind it
 
@@ -117,6 +113,20 @@ class Spool:
                 f"{self._file.path} holds readings for {met}, not for {destination}: set the organisation and bucket "
                 "back, or let the spool run empty and then use another spool file"
             )
+
+    def is_alone(self) -> bool:
+        """Whether no other spool writes to the bucket, as far as anybody has said."""
+        with self._file.reading() as session:
+            return _is_alone(session)
+
+    def has_company(self) -> None:
+        """Remember for ever that other spools write to the bucket too.
+
+        A new verdict on a reading that the ledger does not hold is a question for the server from now on, above its
+        floor as well; and of what the server has, this spool tells nothing any more: another one may have judged it.
+        """
+        with self._file.writing() as session:
+            session.connection.execute("UPDATE tally SET is_alone = 0")
 
     # ----------------------------------------------------------------------------------------------- coming in
 
@@ -158,7 +168,7 @@ class Spool:
         changed = fetched = 0
         told: list[table.Row] = []
         with self._file.writing() as session:
-            waiting, elsewhere = self._begin(session, readings, answer, is_complete=self._is_alone)
+            waiting, elsewhere = self._begin(session, readings, answer, is_complete=_is_alone(session))
             if isinstance(elsewhere, Question):
                 return elsewhere
             for reading in table.by_key(readings).values():
@@ -290,14 +300,18 @@ class Spool:
     ) -> list[Reading]:
         """Return what the spool and its ledger hold; as `ReadingStore.between`."""
         with self._file.reading() as session:
-            return table.between(session, sensor_id, start, end, known_at=known_at, limit=limit)
+            held = table.between(session, sensor_id, start, end, known_at=known_at, limit=limit)
+            return held if _is_alone(session) else _lacking(session, held)
 
     def latest(
         self, sensor_ids: Sequence[str], *, at: datetime, known_at: datetime | None, trusted_only: bool
     ) -> dict[str, Reading]:
         """Return the newest that the spool and its ledger hold; as `ReadingStore.latest`."""
         with self._file.reading() as session:
-            return table.latest(session, sensor_ids, at=at, known_at=known_at, trusted_only=trusted_only)
+            held = table.latest(session, sensor_ids, at=at, known_at=known_at, trusted_only=trusted_only)
+            if _is_alone(session):
+                return held
+            return {reading.sensor_id: reading for reading in _lacking(session, held.values())}
 
     def withdrawn(self, sensor_ids: Sequence[str], *, by: datetime) -> set[Key]:
         """Return the keys (observed_at <= by) that are not trusted and that the server may still call trusted."""
@@ -367,6 +381,21 @@ class Spool:
                 (forgotten, 1 if forgotten else 0),
             )
         return forgotten
+
+
+def _is_alone(session: Session) -> bool:
+    return bool(session.connection.execute("SELECT is_alone FROM tally").fetchone()[0])
+
+
+def _lacking(session: Session, readings: Iterable[Reading]) -> list[Reading]:
+    """Return those of the ledger's readings that the server may lack: since the oldest that waits, or refused."""
+    delivered = _last_forgettable(session)
+    return [
+        reading
+        for reading in readings
+        if (time := to_microseconds(reading.observed_at)) > delivered
+        or quarantine.holds(session, table.make_series(session, reading.sensor_id), time)
+    ]
 
 
 def _last_forgettable(session: Session) -> int:

@@ -3,6 +3,8 @@
 The first one noted a state with every reading (0: waits, 1: the server has it, 2: refused) and kept no lines. The
 second keeps what waits in a journal; what waited in a file of the first is `inherited`. Bringing a file up to date
 rewrites it once and takes as much free room on the disk as it is large; without it, the file stays as it was.
+
+The third one knows whether other spools write to the same bucket: whoever opens the file must know that to forward it.
 """
 
 from __future__ import annotations
@@ -42,5 +44,6 @@ LAYOUT = (
     UPDATE tally SET
         floor = (SELECT coalesce(max(floor), {FIRST_US}) FROM series), ledger = (SELECT count(*) FROM reading)
     """,
+    "ALTER TABLE tally ADD COLUMN is_alone INTEGER NOT NULL DEFAULT 1",
 )
 """The script of each version of the file, oldest first: add to the end, never change what was released."""
