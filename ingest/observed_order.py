@@ -1,7 +1,8 @@
 """The order of observed time within a batch.
 
-A broker that resumes a session may hand over what waited in another order than it came in (Mosquitto 2.0.11 begins with
-some messages out of the middle). What is out of order costs a look into the store later; within a batch it need not be.
+Messages may come in another order than they were measured in: a gateway sends again what was not acknowledged, several
+connections speak for one sensor, a client hands over what waited after what is new. What is out of order costs a look
+into the store later; within a batch it need not.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -32,6 +33,7 @@ class Publisher:
         )
         self._timeout_s = timeout_s
         self._refused = ""
+        self._connected = threading.Event()
         mqtt5 = self._settings.protocol is Protocol.V5
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -42,6 +44,7 @@ class Publisher:
         self._client.max_inflight_messages_set(_UNDER_WAY)
         self._client.reconnect_delay_set(1, 5)
         self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
 
     def __enter__(self) -> Publisher:
         """Begin to connect; the first publish waits for it."""
@@ -80,6 +83,8 @@ class Publisher:
         return acknowledged
 
     def _publish_some(self, messages: Sequence[tuple[str, bytes]], end: float) -> int:
+        while not self._connected.is_set() and not self._refused and (left_s := end - time.monotonic()) > 0:
+            self._connected.wait(min(left_s, 0.5))  # what paho is given before, it sends after what it is given then
         receipts = [self._client.publish(topic, payload, qos=1) for topic, payload in messages]
         for receipt in receipts:
             if receipt.rc == paho.MQTT_ERR_NO_CONN:  # paho's word for: it waits for the connection
@@ -96,3 +101,8 @@ class Publisher:
         self, _client: paho.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
     ) -> None:
         self._refused = f"it refuses us: {reason}" if reason.is_failure else ""
+        if not reason.is_failure:
+            self._connected.set()
+
+    def _on_disconnect(self, *_told: object) -> None:
+        self._connected.clear()
