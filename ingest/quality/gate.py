@@ -149,7 +149,7 @@ class QualityGate:
 
     def _judge_carefully(self, reading: Reading, judge: SensorJudge | None) -> Reading:
         """Judge a reading that is not simply the next good one of its sensor."""
-        if judge is not None and reading.sensor_id in self._unsure_until:
+        if judge is not None and reading.sensor_id in self._unsure_until and _is_next(reading, judge):
             judge = self._made_sure(judge, reading)
         reasons = reasons_of_itself(reading, judge.profile if judge is not None else None, self._limits.ahead)
         if judge is not None and Reason.EARLY not in reasons:
@@ -158,7 +158,7 @@ class QualityGate:
 
     def _reasons_of_order(self, reading: Reading, judge: SensorJudge, *, usable: bool) -> Reasons:
         sensor_id, at = reading.sensor_id, reading.observed_at
-        is_next = judge.heard_at is None or at > judge.heard_at
+        is_next = _is_next(reading, judge)
         if not is_next or self._shared or sensor_id in self._unsure_until:
             self._windows.append(Window(sensor_id, at, at + judge.profile.look_back))
         if not is_next:
@@ -323,6 +323,10 @@ class QualityGate:
         for sensor_id in by_age[: len(by_age) - self._most_sensors + int(_FORGET_SHARE * self._most_sensors)]:
             for memory in (self._judges, self._unsure_until, self._unit_told):
                 memory.pop(sensor_id, None)
+
+
+def _is_next(reading: Reading, judge: SensorJudge) -> bool:
+    return judge.heard_at is None or reading.observed_at > judge.heard_at
 
 
 def _can_compare(judge: SensorJudge, witness: Witness, at: datetime) -> bool:

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,10 @@ def cpu_s(process: subprocess.Popen[bytes]) -> float:
 def is_connected(process: subprocess.Popen[bytes], port: int) -> bool:
     """Whether the process has a connection to a loopback port (the kernel makes it also while the broker stands)."""
     lines = Path(f"/proc/{process.pid}/net/tcp").read_text().splitlines()[1:]
-    ours = {str(link.readlink()) for link in Path(f"/proc/{process.pid}/fd").glob("*") if link.is_symlink()}
+    ours = set()
+    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            ours.add(str(link.readlink()))
     for line in lines:
         fields = line.split()
         if fields[2].endswith(f":{port:04X}") and fields[3] == "01" and f"socket:[{fields[9]}]" in ours:
