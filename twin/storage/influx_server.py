@@ -112,6 +112,9 @@ class InfluxServer:
         """Return the newest reading of each sensor with observed_at <= at, looking back further until all are found."""
         found: dict[str, Reading] = {}
         at = min(at, LAST_MOMENT)
+        if len(sensor_ids) > _SENSORS_AT_ONCE:  # one question about all tells which need not be asked for
+            held = self.newest_times()
+            sensor_ids = [sensor_id for sensor_id in sensor_ids if sensor_id in held]
         for window in _WINDOWS:
             start = FIRST_MOMENT if window is None else max(at, FIRST_MOMENT + window) - window
             question = self._range(start, at + _MICROSECOND)
