@@ -91,15 +91,20 @@ def _shared(folder: Path, influx: Influx, names: list[str]) -> Cost:
 
 @contextmanager
 def throttled(processes: list[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Let processes run a fifth of the time only."""
+    """Let processes run a fifth of the time only, one after the other."""
     done = threading.Event()
 
     def throttle() -> None:
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
         while not done.is_set():
-            for sign, for_s in ((signal.SIGSTOP, 0.08), (signal.SIGCONT, 0.02)):
-                for process in processes:
-                    process.send_signal(sign)
-                time.sleep(for_s)
+            for process in processes:
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.02)
+                process.send_signal(signal.SIGSTOP)
+            time.sleep(0.1 - 0.02 * len(processes))
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
 
     thread = threading.Thread(target=throttle)
     thread.start()
