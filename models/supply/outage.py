@@ -147,7 +147,7 @@ def _words(results: Results, facts: ModelFacts, closure: Closure) -> dict[str, A
     is_short = (demand_m3 > _LEAST_DEMAND_M3) & (delivered_m3 < ENOUGH_DELIVERED * demand_m3)
     below = (full > _LEAST_RATE_M3S) & (delivered < ENOUGH_DELIVERED * full)
     first = np.where(below.any(axis=0), times_s[below.argmax(axis=0)] / HOUR_S, np.nan)
-    lowest_m = _pressures_m(results, facts, rows).min(axis=0)
+    lowest_m = pressures_m(results, facts, rows).min(axis=0)
     junctions = [n for n, kind in enumerate(facts.node_types) if kind is NodeType.JUNCTION]
     return {
         "start_h": closure.start_s / HOUR_S,
@@ -168,7 +168,7 @@ def _words(results: Results, facts: ModelFacts, closure: Closure) -> dict[str, A
     }
 
 
-def _pressures_m(results: Results, facts: ModelFacts, rows: slice) -> Floats:
+def pressures_m(results: Results, facts: ModelFacts, rows: slice) -> Floats:
     """Return pressures where there is a source, else 0: EPANET keeps pipes full behind a closed valve."""
     graph = source_graph(facts)
     wet = np.array(
