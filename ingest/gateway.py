@@ -34,6 +34,8 @@ _BATCH = 500
 _BATCHES_UNDER_WAY = 20
 _SINGLES_UNDER_WAY = 1_000
 _IDLE_S = 0.5
+_LINGER_S = 0.05
+"""So long a batch waits for company: a gateway must not send so many that an ingester takes it for one gone mad."""
 _SILENT_S = 60.0
 _LONGEST_PAUSE_S = 60.0
 
@@ -79,7 +81,7 @@ class Gateway:
         self._trouble = ""
         self._under_way: dict[int, Sequence[Kept]] = {}
         self._handed_over = 0
-        self._moved_at_s = 0.0
+        self._moved_at_s = self._sent_at_s = 0.0
         self._link = self._new_link()
         self._thread = threading.Thread(target=self._run, name=f"gateway-{gateway_id}", daemon=True)
 
@@ -162,6 +164,8 @@ class Gateway:
                 self._begin_anew()
             else:
                 self._bell.sleep(_IDLE_S)
+                if not self._singles:
+                    self._stopping.wait(self._sent_at_s + _LINGER_S - time.monotonic())
 
     def _turn(self) -> None:
         """Note what the broker has, hear what it asks for, and hand over what there is room for."""
@@ -190,6 +194,7 @@ class Gateway:
             self._moved_at_s = time.monotonic()
         for part in parts:
             self._under_way[self._link.send(*self._message(part))] = part
+            self._sent_at_s = time.monotonic()
         if fresh:
             self._handed_over = fresh[-1].position
 

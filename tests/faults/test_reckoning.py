@@ -148,7 +148,7 @@ def test_a_gap_may_be_open_only_around_dead_letters(gap: OpenGap, is_wrong: bool
     ("sabotage", "wrongs"),
     [
         ("acknowledge_first", ["are neither stored nor dead"]),
-        ("lose_a_batch,store_twice", ["are neither stored nor dead", "rows were never sent"]),
+        ("lose_a_reading,store_twice", ["are neither stored nor dead", "rows were never sent"]),
     ],
 )
 def test_an_ingester_that_makes_mistakes_is_found_out(

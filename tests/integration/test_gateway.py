@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -101,6 +102,19 @@ def hand_broker(connack: bytes, puback: int | None) -> Iterator[HandBroker]:
 def outbox(tmp_path: Path) -> Iterator[Outbox]:
     with Outbox(tmp_path / "outbox.db", SystemClock()) as opened:
         yield opened
+
+
+def test_readings_put_one_by_one_go_out_together(outbox: Outbox) -> None:
+    """An ingester refuses a gateway that sends more than 200 messages a second, whatever is in them."""
+    with hand_broker(CONNACK_5, 0) as broker, Gateway(f"mqtt://127.0.0.1:{broker.port}", "g1", outbox) as gateway:
+        wait_until(lambda: gateway.status().connected)
+        began_s = time.monotonic()
+        for row in rows(1_000):
+            gateway.put([row])
+        assert gateway.flush(30) == 0
+        took_s = time.monotonic() - began_s
+        assert len(broker.published) <= 2 + took_s / 0.05
+        assert len(broker.published) < 200
 
 
 def test_what_was_sent_and_not_acknowledged_waits_for_the_next_run(outbox: Outbox) -> None:
