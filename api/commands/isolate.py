@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.commands.options import Json, print_json, print_table, readable
+from api.commands.options import Json, ids, print_json, print_table, readable
 from twin.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ def isolate(
     from ingest.files.valves import read_valves
     from models.supply.isolation.answer import Target, Terms, isolations
 
-    apart = _names(each)
+    apart = ids(each)
     if sum(map(bool, (link, node, apart))) != 1:
         raise InputError("name what to cut off with one of --link, --node or --each")
     targets = [Target(name, is_link=not node) for name in apart or (link or node,)]
     terms = Terms(
         valves=None if valves is None else tuple(read_valves(valves)),
-        inoperable=_names(inoperable),
-        closed=_names(closed),
+        inoperable=ids(inoperable),
+        closed=ids(closed),
         hydraulics=hydraulics,
         required_pressure_m=required_pressure_m,
     )
@@ -61,10 +61,6 @@ def isolate(
             print_json(answer)
         else:
             _print_isolation(answer)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _customers(answer: dict[str, Any], known: list[Customer]) -> dict[str, Any]:

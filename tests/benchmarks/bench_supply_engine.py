@@ -20,7 +20,7 @@ from models.pool import EnginePool
 from models.supply.epanet import LinkType, Option
 from models.supply.inp import vet_inp
 from models.supply.open_supply import OpenSupply, Setup
-from models.supply.outage import Closure, outages_in_turn
+from models.supply.outage import Closure, answers_in_turn, outages
 from models.supply.sensitivity import sensitivities, snapshot
 from models.supply.simulation import prepare_times, run
 
@@ -140,9 +140,9 @@ def closures() -> None:
 
     asked = [Closure((facts.link_ids[pipe - 1],)) for pipe in chosen]
     with EnginePool(2) as pool:
-        list(outages_in_turn(inp, asked[:4], pool))
+        list(answers_in_turn(outages, inp, asked[:4], pool))
         toolkit_s = median_s(bare_on_two_threads, 3)
-        ours_s = median_s(lambda: list(outages_in_turn(inp, asked, pool)), 3)
+        ours_s = median_s(lambda: list(answers_in_turn(outages, inp, asked, pool)), 3)
     few = [facts.link_ids[pipe - 1] for pipe in chosen[:4]]
     wntr_s = median_s(lambda: wntr_closures(path, few), 1) * len(chosen) / len(few)
     rates = [len(chosen) / seconds for seconds in (toolkit_s, ours_s, wntr_s)]

@@ -113,7 +113,8 @@ def check(facts: ModelFacts, by_hand: ByHand, target: tuple[str, str], plan: Iso
     junctions = {node for node, kind in by_hand.kind.items() if kind is NodeType.JUNCTION}
     dry = {n for n in junctions if ("node", n) in segment or n not in by_reservoir | by_tank}
     assert set(plan.dry_nodes) == dry
-    assert set(plan.unintended_nodes) == {n for n in dry if ("node", n) not in segment}
+    always_wet = by_hand.reached(NodeType.RESERVOIR, set()) | by_hand.reached(NodeType.TANK, set())
+    assert set(plan.unintended_nodes) == {n for n in dry & always_wet if ("node", n) not in segment}
     assert {n for pocket in plan.tank_fed for n in pocket.nodes} == (by_tank - by_reservoir) & junctions - dry
 
 

@@ -6,7 +6,7 @@ closed for good (`normally_closed`) is so in the base run too.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from models.supply.connectivity import Booleans
 from models.supply.epanet import NodeType
-from models.supply.facts import Integers
+from models.supply.facts import ModelFacts
 from models.supply.isolation.layer import ValveLayer, assumed_layer, layer_of
 from models.supply.isolation.plan import Isolator
 from models.supply.open_supply import OpenSupply, open_supply
@@ -46,6 +46,16 @@ class Terms:
     hydraulics: bool = True
     required_pressure_m: float = 10.0
 
+    def layer(self, facts: ModelFacts) -> ValveLayer:
+        """Return the valves in a network.
+
+        Raises:
+            InputError: If a valve's place or a name is not in it.
+        """
+        if self.valves is None:
+            return assumed_layer(facts, inoperable=self.inoperable, closed=self.closed)
+        return layer_of(facts, self.valves, inoperable=self.inoperable, closed=self.closed)
+
 
 def isolations(inp: bytes, targets: Sequence[Target], terms: Terms, wall_limit_s: float) -> list[dict[str, Any]]:
     """Answer for each target in order, in an engine worker.
@@ -62,7 +72,7 @@ class _Answerer:
     def __init__(self, supply: OpenSupply, terms: Terms, wall_limit_s: float) -> None:
         facts = supply.facts
         self._supply, self._facts, self._terms, self._wall_limit_s = supply, facts, terms, wall_limit_s
-        self._layer = self._make_layer(terms.inoperable)
+        self._layer = terms.layer(facts)
         self._isolator = Isolator(facts, self._layer)
         stuck = ~self._layer.operable & ~self._layer.closed
         self._if_all_turned = (
@@ -92,18 +102,12 @@ class _Answerer:
         }
         if self._terms.hydraulics:
             try:
-                low = self._low(plan, self._layer)
+                low = self._low(plan, self._isolator)
                 found["low_pressure_nodes"] = self._names(low)
                 found["refeed"] = self._refeeds_by_runs(target, plan, low)
             except ModelError as error:
                 found["hydraulics_error"] = str(error)
         return found
-
-    def _make_layer(self, inoperable: Collection[str]) -> ValveLayer:
-        terms, facts = self._terms, self._facts
-        if terms.valves is None:
-            return assumed_layer(facts, inoperable=inoperable, closed=terms.closed)
-        return layer_of(facts, terms.valves, inoperable=inoperable, closed=terms.closed)
 
     def _dry_if_all_turned(self, target: Target, plan: Isolation) -> list[str]:
         if self._if_all_turned is None or not plan.stuck_valves:
@@ -112,29 +116,17 @@ class _Answerer:
 
     # -------------------------------------------------------------------------------------------- pressures
 
-    def _low(self, plan: Isolation, layer: ValveLayer) -> Booleans:
+    def _low(self, plan: Isolation, isolator: Isolator) -> Booleans:
         """Return junctions that are not dry and too low at some step, but not so in the base run."""
         if self._base_low is None:
-            self._base_low = self._too_low(_ends_shut(self._layer))
+            self._base_low = self._too_low(self._isolator.always_cut)
         dry = np.isin(np.array(self._facts.node_ids), plan.dry_nodes)
-        low: Booleans = self._too_low(self._cut(plan, layer)) & ~self._base_low & ~dry
+        low: Booleans = self._too_low(isolator.cut_links(plan)) & ~self._base_low & ~dry
         return low
 
-    def _cut(self, plan: Isolation, layer: ValveLayer) -> Integers:
-        """Return the links that carry nothing: those with an end in the segment, and those with a shut valve."""
+    def _too_low(self, closed: tuple[str, ...]) -> Booleans:
         facts = self._facts
-        nodes = np.isin(np.array(facts.node_ids), plan.segment_nodes)
-        links = np.isin(np.array(facts.link_ids), plan.segment_links)
-        cut: Integers = np.union1d(
-            np.flatnonzero(links | nodes[facts.link_start] | nodes[facts.link_end]), _ends_shut(layer)
-        )
-        return cut
-
-    def _too_low(self, closed: Integers) -> Booleans:
-        facts = self._facts
-        closure = Closure(
-            tuple(facts.link_ids[place] for place in closed), 0, HOURS * HOUR_S, self._terms.required_pressure_m
-        )
+        closure = Closure(closed, 0, HOURS * HOUR_S, self._terms.required_pressure_m)
         results = run_closure(self._supply, closure, wall_limit_s=self._wall_limit_s)
         pressure_m = pressures_m(results, facts, slice(None))
         low: Booleans = self._is_junction & (pressure_m < self._terms.required_pressure_m).any(axis=0)
@@ -146,7 +138,7 @@ class _Answerer:
         """Return the shut valves that give water back to somebody when they are opened, each alone."""
         found = []
         for place in self._openable(plan):
-            again = self._with_open(place, target)
+            again = _plan(self._with_open(place), target)
             if back := sorted(set(plan.dry_nodes) - set(again.dry_nodes)):
                 found.append({"valve_id": self._layer.ids[place], "nodes": back})
         return found
@@ -154,9 +146,10 @@ class _Answerer:
     def _refeeds_by_runs(self, target: Target, plan: Isolation, low: Booleans) -> list[dict[str, Any]]:
         found = []
         for place in self._openable(plan)[:_MOST_REFEEDS]:
-            again = self._with_open(place, target)
+            opened = self._with_open(place)
+            again = _plan(opened, target)
             back = sorted(set(plan.dry_nodes) - set(again.dry_nodes))
-            still_low = self._low(again, _opened(self._layer, place))
+            still_low = self._low(again, opened)
             better = self._names(low & ~still_low)
             if back or better:
                 short = sorted(set(back) & set(self._names(still_low)))
@@ -181,8 +174,11 @@ class _Answerer:
             and not nodes & {facts.node_ids[ends[layer.end[place] // 2]] for ends in (facts.link_start, facts.link_end)}
         ]
 
-    def _with_open(self, place: int, target: Target) -> Isolation:
-        return _plan(Isolator(self._facts, _opened(self._layer, place)), target)
+    def _with_open(self, place: int) -> Isolator:
+        """Return plans with one shut valve open. It can still be shut again, so it bounds as before."""
+        closed = self._layer.closed.copy()
+        closed[place] = False
+        return Isolator(self._facts, replace(self._layer, closed=closed))
 
     def _names(self, nodes: Booleans) -> list[str]:
         return [self._facts.node_ids[place] for place in np.flatnonzero(nodes)]
@@ -190,15 +186,3 @@ class _Answerer:
 
 def _plan(isolator: Isolator, target: Target) -> Isolation:
     return isolator.of_link(target.element_id) if target.is_link else isolator.of_node(target.element_id)
-
-
-def _ends_shut(layer: ValveLayer) -> Integers:
-    links: Integers = np.unique(layer.end[layer.closed] // 2)
-    return links
-
-
-def _opened(layer: ValveLayer, place: int) -> ValveLayer:
-    """Return the layer with one shut valve open. It can still be shut again, so it bounds as before."""
-    closed = layer.closed.copy()
-    closed[place] = False
-    return replace(layer, closed=closed)

@@ -34,6 +34,12 @@ class ValveLayer:
         """Which valves bound segments: the shut ones and those that can be shut."""
         return self.operable | self.closed
 
+    @property
+    def shut_links(self) -> Integers:
+        """The links (by position) that a shut valve keeps from carrying water."""
+        links: Integers = np.unique(self.end[self.closed] // 2)
+        return links
+
 
 def layer_of(
     facts: ModelFacts, valves: Sequence[Valve], *, inoperable: Collection[str] = (), closed: Collection[str] = ()

@@ -23,6 +23,7 @@ class Isolator:
 
     def __init__(self, facts: ModelFacts, layer: ValveLayer) -> None:
         self._facts, self._layer = facts, layer
+        self._node_ids, self._link_ids = np.array(facts.node_ids), np.array(facts.link_ids)
         self._nodes = len(facts.node_ids)
         self._size = self._nodes + len(facts.link_ids)
         self._end_node = np.column_stack([facts.link_start, facts.link_end]).ravel()
@@ -36,6 +37,8 @@ class Isolator:
         self._is_reservoir = np.append(kinds == NodeType.RESERVOIR, np.zeros(len(facts.link_ids), dtype=np.bool_))
         self._is_tank = np.append(kinds == NodeType.TANK, np.zeros(len(facts.link_ids), dtype=np.bool_))
         self._mean_demand_m3s = _mean_demand_m3s(facts)
+        fed_by_reservoir, fed_by_tank = self._fed(np.zeros(self._size, dtype=np.bool_))
+        self._dry_anyway = self._is_junction & ~fed_by_reservoir & ~fed_by_tank
 
     def of_link(self, link_id: str) -> Isolation:
         """Return how to cut a link off.
@@ -57,6 +60,25 @@ class Isolator:
             raise InputError(f"the network has no node {node_id!r}")
         return self._around(self._facts.node_ids.index(node_id))
 
+    @property
+    def dry_anyway(self) -> tuple[str, ...]:
+        """The junctions that have no way to water with nothing cut off."""
+        return self._names(self._dry_anyway)
+
+    @property
+    def always_cut(self) -> tuple[str, ...]:
+        """The links that a shut valve keeps from carrying water, whatever is cut off."""
+        return tuple(self._link_ids[self._layer.shut_links].tolist())
+
+    def cut_links(self, plan: Isolation) -> tuple[str, ...]:
+        """Return the links that carry nothing: those with an end in the segment, and those with a shut valve."""
+        facts = self._facts
+        nodes = np.isin(self._node_ids, plan.segment_nodes)
+        links = np.isin(self._link_ids, plan.segment_links)
+        links |= nodes[facts.link_start] | nodes[facts.link_end]
+        links[self._layer.shut_links] = True
+        return tuple(self._link_ids[links].tolist())
+
     def _around(self, vertex: int) -> Isolation:
         facts, layer = self._facts, self._layer
         segment = self._segment_of == self._segment_of[vertex]
@@ -71,7 +93,7 @@ class Isolator:
             segment_nodes=tuple(facts.node_ids[place] for place in np.flatnonzero(segment[: self._nodes])),
             segment_links=tuple(facts.link_ids[place] for place in np.flatnonzero(segment[self._nodes :])),
             dry_nodes=self._names(dry),
-            unintended_nodes=self._names(dry & ~segment),
+            unintended_nodes=self._names(dry & ~segment & ~self._dry_anyway),
             tank_fed=self._tank_fed(fed_by_tank & ~fed_by_reservoir),
             stuck_valves=tuple(layer.ids[place] for place in np.flatnonzero(inside & ~layer.bounds)),
         )
