@@ -21,6 +21,7 @@ from api.commands import (
     gateway,
     importing,
     incidents,
+    isolate,
     keys,
     notices,
     operate,
@@ -52,6 +53,7 @@ app.add_typer(gaps.app, name="gaps")
 app.command("gateway")(gateway.gateway)
 app.add_typer(sniff.app, name="ingest")
 app.add_typer(supply.app, name="supply")
+app.command("isolate")(isolate.isolate)
 app.add_typer(flood.app, name="flood")
 app.add_typer(weather.app, name="weather")
 app.add_typer(incidents.app, name="incidents")

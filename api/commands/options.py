@@ -41,6 +41,11 @@ def readable(path: Path | None) -> Path | None:
     return path
 
 
+def ids(text: str) -> tuple[str, ...]:
+    """Return the names in `ID,ID,...`."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def plain(value: Any) -> Any:
     """Return `value` made of JSON's own types: dataclasses as objects, times as RFC 3339, bytes left out."""
     if is_dataclass(value) and not isinstance(value, type):

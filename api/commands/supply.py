@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from api.commands.options import Json, print_json, print_table, readable, say
+from api.commands.supply_criticality import criticality
 from api.commands.supply_outage import outage
 from api.run_table import writable, write_run
 
 app = typer.Typer(help="Run the supply model.", no_args_is_help=True)
 
 
+app.command("criticality")(criticality)
 app.command("outage")(outage)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.commands.options import Json, print_json, print_table, readable
+from api.commands.options import Json, ids, print_json, print_table, readable
 from api.progress import rows_shown
 from twin.errors import InputError, ModelError
 
@@ -34,7 +34,7 @@ def outage(
     """
     from api.bootstrap import engine_pool
     from api.settings import load_settings
-    from models.supply.outage import Closure, outages_in_turn
+    from models.supply.outage import Closure, answers_in_turn, outages
 
     closures = [
         Closure(links, _whole_minutes_s("start", start), _whole_minutes_s("hours", hours), required_pressure_m)
@@ -42,7 +42,7 @@ def outage(
     ]
     failed = ""
     with engine_pool(load_settings(), workers=None if len(closures) > 1 else 1) as pool:
-        for answer in _watched(outages_in_turn(network.read_bytes(), closures, pool), len(closures)):
+        for answer in _watched(answers_in_turn(outages, network.read_bytes(), closures, pool), len(closures)):
             failed = failed or answer.get("error", "")
             if failed and not each:
                 break
@@ -58,7 +58,7 @@ def outage(
 
 def _closed_links(close: str, each: str) -> list[tuple[str, ...]]:
     """Return what is closed together, once for each run."""
-    together, apart = (tuple(name.strip() for name in text.split(",") if name.strip()) for text in (close, each))
+    together, apart = ids(close), ids(each)
     if bool(together) == bool(apart):
         raise InputError("name the links either with --close (together) or with --each (one at a time)")
     return [together] if together else [(link_id,) for link_id in apart]

@@ -81,6 +81,7 @@ class NodeValue(IntEnum):
     INITIAL_LEVEL = 8
     DEMAND = 9
     HEAD = 10
+    PRESSURE = 11
     TANK_DIAMETER = 17
     MINIMUM_VOLUME = 18
     VOLUME_CURVE = 19
@@ -88,6 +89,7 @@ class NodeValue(IntEnum):
     MAXIMUM_LEVEL = 21
     TANK_VOLUME = 24
     CAN_OVERFLOW = 26
+    EMITTER_FLOW = 29
     DELIVERED_DEMAND = 31
     FULL_DEMAND = 32
 
@@ -97,12 +99,16 @@ class LinkValue(IntEnum):
 
     DIAMETER = 0
     LENGTH = 1
+    ROUGHNESS = 2
     MINOR_LOSS = 3
     INITIAL_STATUS = 4
     INITIAL_SETTING = 5
     FLOW = 8
     STATUS = 11
+    SETTING = 12
     SPEED_PATTERN = 15
+    HEAD_CURVE = 19
+    LOSS_CURVE = 24
     LEAK_AREA = 26
 
 
@@ -123,10 +129,31 @@ class Option(IntEnum):
     """EN_Option, as far as used here."""
 
     TRIALS = 0
+    ACCURACY = 1
+    EMITTER_EXPONENT = 3
     DEMAND_MULTIPLIER = 4
+    HEAD_LOSS_FORMULA = 7
     SPECIFIC_GRAVITY = 12
+    RELATIVE_VISCOSITY = 13
     UNBALANCED_TRIALS = 14
     PRESSURE_UNITS = 25
+
+
+class PumpType(IntEnum):
+    """EN_PumpType: constant power, a power function through one or three points, or a curve of straight pieces."""
+
+    CONSTANT_POWER = 0
+    POWER_FUNCTION = 1
+    CUSTOM = 2
+    NO_CURVE = 3
+
+
+class HeadLossFormula(IntEnum):
+    """EN_HeadLossType."""
+
+    HAZEN_WILLIAMS = 0
+    DARCY_WEISBACH = 1
+    CHEZY_MANNING = 2
 
 
 class ControlType(IntEnum):
@@ -425,6 +452,10 @@ class Project:
     def link_type(self, link: int) -> LinkType:
         """Return the type of a link."""
         return LinkType(self._integer("EN_getlinktype", c_int(link)))
+
+    def pump_type(self, link: int) -> PumpType:
+        """Return how a pump's curve is given."""
+        return PumpType(self._integer("EN_getpumptype", c_int(link)))
 
     def is_control_enabled(self, control: int) -> bool:
         """Whether a simple control acts."""

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import gcd
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from models.pool import EnginePool
-from models.supply.connectivity import source_graph
+from models.supply.connectivity import Booleans, source_graph
 from models.supply.epanet import NodeType, Option, TimeValue
 from models.supply.facts import Floats, ModelFacts
 from models.supply.open_supply import OpenSupply, Setup, open_supply
@@ -27,8 +27,17 @@ from twin.errors import InputError, ModelError
 REQUIRED_PRESSURE_M = 10.0
 EXTRA_TRIALS = 10
 _MOST_AT_ONCE = 50
+_MOST_NODES_AT_ONCE = 50_000
 _LEAST_DEMAND_M3 = 1e-6
 _LEAST_RATE_M3S = 1e-12
+
+
+class ClosureTask(Protocol):
+    """Answers closures of an INP one by one in an engine worker, within a wall time."""
+
+    def __call__(self, inp: bytes, closures: Sequence[Closure], wall_limit_s: float, /) -> list[dict[str, Any]]:
+        """Return one answer for each closure, in their order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +50,22 @@ class Closure:
     required_pressure_m: float = REQUIRED_PRESSURE_M
 
 
-def outages_in_turn(
-    inp: bytes, closures: Sequence[Closure], pool: EnginePool, *, time_limit_s: float | None = None
+def answers_in_turn(
+    task: ClosureTask, inp: bytes, closures: Sequence[Closure], pool: EnginePool, *, time_limit_s: float | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the answer for each closure in order, worked out by all of the pool's workers; see `outages`.
+    """Yield a task's answer for each closure in order, worked out by all of the pool's workers; see `outages`.
 
     Raises:
         InputError: If the INP is refused, or a link is not in it; the message names the link.
         ModelError: If a batch crashed its worker or took too long.
     """
-    portion = max(1, min(_MOST_AT_ONCE, -(-len(closures) // (2 * pool.workers))))
-    batches = [closures[first : first + portion] for first in range(0, len(closures), portion)]
     limit_s = pool.time_limit_s if time_limit_s is None else time_limit_s
-    pool.run(require_links, inp, [link_id for closure in closures for link_id in closure.links], time_limit_s=limit_s)
+    links = [link_id for closure in closures for link_id in closure.links]
+    nodes = pool.run(require_links, inp, links, time_limit_s=limit_s)
+    portion = max(1, min(_MOST_AT_ONCE, _MOST_NODES_AT_ONCE // nodes, -(-len(closures) // (2 * pool.workers))))
+    batches = [closures[first : first + portion] for first in range(0, len(closures), portion)]
     with ThreadPoolExecutor(max_workers=pool.workers) as callers:
-        answers = [
-            callers.submit(pool.run, outages, inp, batch, 0.9 * limit_s, time_limit_s=limit_s) for batch in batches
-        ]
+        answers = [callers.submit(pool.run, task, inp, batch, 0.9 * limit_s, time_limit_s=limit_s) for batch in batches]
         try:
             for answer in answers:
                 yield from answer.result()
@@ -66,15 +74,17 @@ def outages_in_turn(
                 answer.cancel()
 
 
-def require_links(inp: bytes, links: Sequence[str]) -> None:
-    """Make sure, in an engine worker, that a model has these links.
+def require_links(inp: bytes, links: Sequence[str]) -> int:
+    """Make sure, in an engine worker, that a model has these links, and return how many nodes it has.
 
     Raises:
         InputError: If one is missing, or the INP is refused.
     """
-    known = set(open_supply(inp).facts.link_ids)
+    facts = open_supply(inp).facts
+    known = set(facts.link_ids)
     if unknown := [link_id for link_id in links if link_id not in known]:
         raise InputError(f"the network has no link {', '.join(unknown)}")
+    return len(facts.node_ids)
 
 
 def outages(inp: bytes, closures: Sequence[Closure], wall_limit_s: float) -> list[dict[str, Any]]:
@@ -139,16 +149,8 @@ def _answer(supply: OpenSupply, closure: Closure, wall_limit_s: float) -> dict[s
 
 
 def _words(results: Results, facts: ModelFacts, closure: Closure) -> dict[str, Any]:
-    rows = slice(int(np.searchsorted(results.times_s, closure.start_s)), len(results.times_s))
-    times_s = results.times_s[rows]
-    steps_s = np.diff(times_s)[:, None]
-    full, delivered = results.full_m3s[rows], results.delivered_m3s[rows]
-    demand_m3, delivered_m3 = ((rates[:-1] * steps_s).sum(axis=0) for rates in (full, delivered))
-    is_short = (demand_m3 > _LEAST_DEMAND_M3) & (delivered_m3 < ENOUGH_DELIVERED * demand_m3)
-    below = (full > _LEAST_RATE_M3S) & (delivered < ENOUGH_DELIVERED * full)
-    first = np.where(below.any(axis=0), times_s[below.argmax(axis=0)] / HOUR_S, np.nan)
-    lowest_m = _pressures_m(results, facts, rows).min(axis=0)
-    junctions = [n for n, kind in enumerate(facts.node_types) if kind is NodeType.JUNCTION]
+    found = shortfall(results, facts, closure)
+    lowest_m = pressures_m(results, facts, _rows(results, closure)).min(axis=0)
     return {
         "start_h": closure.start_s / HOUR_S,
         "hours": closure.duration_s / HOUR_S,
@@ -156,19 +158,51 @@ def _words(results: Results, facts: ModelFacts, closure: Closure) -> dict[str, A
         "engine": facts.engine,
         "junctions": {
             facts.node_ids[n]: {
-                "demand_m3": float(demand_m3[n]),
-                "delivered_m3": float(delivered_m3[n]),
+                "demand_m3": float(found.demand_m3[n]),
+                "delivered_m3": float(found.delivered_m3[n]),
                 "min_pressure_m": float(lowest_m[n]),
-                "first_short_at_h": None if np.isnan(first[n]) else float(first[n]),
+                "first_short_at_h": None if np.isnan(found.first_short_at_h[n]) else float(found.first_short_at_h[n]),
             }
-            for n in junctions
+            for n, kind in enumerate(facts.node_types)
+            if kind is NodeType.JUNCTION
         },
-        "junctions_short": [facts.node_ids[n] for n in junctions if is_short[n]],
+        "junctions_short": [facts.node_ids[n] for n in np.flatnonzero(found.is_short)],
         "warnings": list(results.warnings),
     }
 
 
-def _pressures_m(results: Results, facts: ModelFacts, rows: slice) -> Floats:
+@dataclass(frozen=True, slots=True, eq=False)
+class Shortfall:
+    """What each node (by position; only junctions can be short) wants and gets in the hours looked at.
+
+    `first_short_at_h` is the model's time of the first solution in which less than 80 % is delivered, NaN for none.
+    """
+
+    demand_m3: Floats
+    delivered_m3: Floats
+    is_short: Booleans
+    first_short_at_h: Floats
+
+
+def shortfall(results: Results, facts: ModelFacts, closure: Closure) -> Shortfall:
+    """Judge a closure's run: volumes are the sums of rate x step."""
+    rows = _rows(results, closure)
+    times_s = results.times_s[rows]
+    steps_s = np.diff(times_s)[:, None]
+    full, delivered = results.full_m3s[rows], results.delivered_m3s[rows]
+    demand_m3, delivered_m3 = ((rates[:-1] * steps_s).sum(axis=0) for rates in (full, delivered))
+    is_junction = np.array([kind is NodeType.JUNCTION for kind in facts.node_types])
+    is_short = is_junction & (demand_m3 > _LEAST_DEMAND_M3) & (delivered_m3 < ENOUGH_DELIVERED * demand_m3)
+    below = (full > _LEAST_RATE_M3S) & (delivered < ENOUGH_DELIVERED * full)
+    first = np.where(below.any(axis=0), times_s[below.argmax(axis=0)] / HOUR_S, np.nan)
+    return Shortfall(demand_m3, delivered_m3, is_short, first)
+
+
+def _rows(results: Results, closure: Closure) -> slice:
+    return slice(int(np.searchsorted(results.times_s, closure.start_s)), len(results.times_s))
+
+
+def pressures_m(results: Results, facts: ModelFacts, rows: slice) -> Floats:
     """Return pressures where there is a source, else 0: EPANET keeps pipes full behind a closed valve."""
     graph = source_graph(facts)
     wet = np.array(

@@ -20,7 +20,8 @@ from models.pool import EnginePool
 from models.supply.epanet import LinkType, Option
 from models.supply.inp import vet_inp
 from models.supply.open_supply import OpenSupply, Setup
-from models.supply.outage import Closure, outages_in_turn
+from models.supply.outage import Closure, answers_in_turn, outages
+from models.supply.sensitivity import sensitivities, snapshot
 from models.supply.simulation import prepare_times, run
 
 HOURS = 24
@@ -102,6 +103,24 @@ def runs() -> None:
         supply.close()
 
 
+def snapshots() -> None:
+    path = SHARED.parent / "battledim" / "L-TOWN.inp"
+    if not path.exists():
+        print("\nL-TOWN is not there: no snapshots")
+        return
+    supply = OpenSupply(vet_inp(path.read_bytes()))
+    with supply.setup() as setup:
+        with setup.project.solver():
+            solved_s = median_s(lambda: snapshot(setup), 200)
+        opened_s = median_s(lambda: snapshot(setup), 50)
+        matrix_s = median_s(lambda: sensitivities(setup), 7)
+    supply.close()
+    print(
+        f"\nL-TOWN: a snapshot from a cold start {solved_s * 1e3:.2f} ms (limit 1.5), {opened_s * 1e3:.2f} ms with the"
+    )
+    print(f"solver opened for it; sensitivities of every head to every demand {matrix_s * 1e3:.0f} ms (limit 1000)")
+
+
 def closures() -> None:
     path = WNTR_NETWORKS / "ky10.inp"
     inp = path.read_bytes()
@@ -121,9 +140,9 @@ def closures() -> None:
 
     asked = [Closure((facts.link_ids[pipe - 1],)) for pipe in chosen]
     with EnginePool(2) as pool:
-        list(outages_in_turn(inp, asked[:4], pool))
+        list(answers_in_turn(outages, inp, asked[:4], pool))
         toolkit_s = median_s(bare_on_two_threads, 3)
-        ours_s = median_s(lambda: list(outages_in_turn(inp, asked, pool)), 3)
+        ours_s = median_s(lambda: list(answers_in_turn(outages, inp, asked, pool)), 3)
     few = [facts.link_ids[pipe - 1] for pipe in chosen[:4]]
     wntr_s = median_s(lambda: wntr_closures(path, few), 1) * len(chosen) / len(few)
     rates = [len(chosen) / seconds for seconds in (toolkit_s, ours_s, wntr_s)]
@@ -192,6 +211,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         runs()
+        snapshots()
         closures()
         growth()
         os.chdir(here)

@@ -13,7 +13,7 @@ from supply_networks import ONE_TANK
 
 from models.networks.ctown import SUPPLY_INP
 from models.pool import EnginePool
-from models.supply.outage import Closure, outages_in_turn
+from models.supply.outage import Closure, answers_in_turn, outages
 from twin.errors import InputError
 
 NET3 = Path(str(files("wntr"))) / "library" / "networks" / "Net3.inp"
@@ -29,7 +29,7 @@ def one(
     inp: bytes, pool: EnginePool, *links: str, start_h: float = 0, hours: float = 24, required: float = 10.0
 ) -> Any:
     closure = Closure(links, round(start_h * 3600), round(hours * 3600), required)
-    (answer,) = outages_in_turn(inp, [closure], pool)
+    (answer,) = answers_in_turn(outages, inp, [closure], pool)
     return answer
 
 
@@ -57,7 +57,7 @@ def shares_by_wntr(pipe: str, required_m: float) -> dict[str, float]:
 def test_closures_on_net3_hurt_whom_wntrsimulator_says(pool: EnginePool) -> None:
     pipes, required_m = ["173", "151", "321", "60"], 20.0
     closures = [Closure((pipe,), required_pressure_m=required_m) for pipe in pipes]
-    ours = list(outages_in_turn(NET3.read_bytes(), closures, pool))
+    ours = list(answers_in_turn(outages, NET3.read_bytes(), closures, pool))
     assert [answer["close"] for answer in ours] == [[pipe] for pipe in pipes]
     hurt = 0
     for pipe, answer in zip(pipes, ours, strict=True):

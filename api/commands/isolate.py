@@ -1,0 +1,113 @@
+"""`h2twin isolate`: which valves cut a broken pipe off, in order, and whom that leaves without water."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.commands.options import Json, ids, print_json, print_table, readable
+from twin.errors import InputError
+
+if TYPE_CHECKING:
+    from twin.customers import Customer
+
+_NAMED = 20
+
+
+def isolate(
+    network: Annotated[Path, typer.Option(callback=readable, help="EPANET INP file.")],
+    link: Annotated[str, typer.Option(help="The link to cut off.")] = "",
+    node: Annotated[str, typer.Option(help="The node to cut off.")] = "",
+    each: Annotated[str, typer.Option(help="Links to cut off one at a time: ID[,ID...]; one line each.")] = "",
+    inoperable: Annotated[str, typer.Option(help="Valves that cannot be turned now: ID[,ID...].")] = "",
+    closed: Annotated[str, typer.Option(help="Valves that are shut now: ID[,ID...].")] = "",
+    valves: Annotated[
+        Path | None,
+        typer.Option(callback=readable, help="valves.csv. Without it every pipe has a valve at both ends: LINK@NODE."),
+    ] = None,
+    customers: Annotated[Path | None, typer.Option(callback=readable, help="customers.csv.")] = None,
+    hydraulics: Annotated[bool, typer.Option(help="Run 24 h to see who keeps too little pressure.")] = True,
+    required_pressure_m: Annotated[
+        float, typer.Option(min=0.1, help="Pressure from which on consumers get all they want.")
+    ] = 10.0,
+    json: Json = False,
+) -> None:
+    """Name the valves to close around a link or node, in order, and say who loses water or pressure."""
+    from api.bootstrap import engine_pool
+    from api.settings import load_settings
+    from ingest.files.customers import read_customers
+    from ingest.files.valves import read_valves
+    from models.supply.isolation.answer import Target, Terms, isolations
+
+    apart = ids(each)
+    if sum(map(bool, (link, node, apart))) != 1:
+        raise InputError("name what to cut off with one of --link, --node or --each")
+    targets = [Target(name, is_link=not node) for name in apart or (link or node,)]
+    terms = Terms(
+        valves=None if valves is None else tuple(read_valves(valves)),
+        inoperable=ids(inoperable),
+        closed=ids(closed),
+        hydraulics=hydraulics,
+        required_pressure_m=required_pressure_m,
+    )
+    known = None if customers is None else read_customers(customers)
+    with engine_pool(load_settings(), workers=1) as pool:
+        answers = pool.run(isolations, network.read_bytes(), targets, terms, 0.9 * pool.time_limit_s)
+    for answer in answers:
+        answer["customers"] = None if known is None else _customers(answer, known)
+        if json:
+            print_json(answer)
+        else:
+            _print_isolation(answer)
+
+
+def _customers(answer: dict[str, Any], known: list[Customer]) -> dict[str, Any]:
+    from twin.customers import Sensitivity, customers_at
+
+    dry = customers_at(known, answer["dry_nodes"])
+    low = customers_at(known, answer["low_pressure_nodes"] or ())
+    could_be = customers_at(known, answer["dry_nodes_if_all_valves_turned"])
+    return {
+        "count": len(dry),
+        "sensitive": [customer.customer_id for customer in dry if customer.sensitive is not Sensitivity.NONE],
+        "low_pressure_count": None if answer["low_pressure_nodes"] is None else len(low),
+        "count_by_stuck_valves": len(dry) - len(could_be),
+    }
+
+
+def _print_isolation(answer: dict[str, Any]) -> None:
+    what = f"link {answer['link']}" if "link" in answer else f"node {answer['node']}"
+    assumed = ", assumed at both ends of every pipe" if answer["valves_assumed"] else ""
+    print_table(
+        f"Valves to close for {what}{assumed}",
+        ("order", "valve"),
+        [(number, name) for number, name in enumerate(answer["valves"], start=1)],
+        empty=f"No valve needs to be closed for {what}.",
+    )
+    segment = answer["segment"]
+    typer.echo(f"Cut off: {len(segment['links'])} links and {len(segment['nodes'])} nodes.")
+    _say_nodes("Without water", answer["dry_nodes"])
+    _say_nodes("  of these outside what is cut off", answer["unintended_nodes"])
+    if answer["stuck_valves"]:
+        more = len(answer["dry_nodes"]) - len(answer["dry_nodes_if_all_valves_turned"])
+        typer.echo(f"Valves that cannot be turned ({', '.join(answer['stuck_valves'])}) cost {more} of them.")
+    for pocket in answer["tank_fed"]:
+        lasts = "nobody takes water there" if pocket["lasts_h"] is None else f"for about {pocket['lasts_h']:.1f} h"
+        _say_nodes(f"Fed by {', '.join(pocket['tanks'])} alone, {lasts}", pocket["nodes"])
+    if answer["low_pressure_nodes"] is not None:
+        _say_nodes("Too little pressure", answer["low_pressure_nodes"])
+    elif "hydraulics_error" in answer:
+        typer.echo(f"Pressures are not known: {answer['hydraulics_error']}")
+    for refeed in answer["refeed"]:
+        helped = len(refeed["nodes"]) + len(refeed.get("no_longer_low", ()))
+        typer.echo(f"Opening valve {refeed['valve_id']} helps {helped} nodes.")
+    if answer["customers"] is not None:
+        who = answer["customers"]
+        typer.echo(f"Customers without water: {who['count']}; sensitive: {', '.join(who['sensitive']) or 'none'}.")
+
+
+def _say_nodes(what: str, nodes: list[str]) -> None:
+    named = f": {', '.join(nodes[:_NAMED])}{', ...' if len(nodes) > _NAMED else ''}" if nodes else ""
+    typer.echo(f"{what}: {len(nodes)} nodes{named}" if not named else f"{what} ({len(nodes)}){named}")

@@ -1,0 +1,182 @@
+"""Cutting a part off: the segment that valves bound around it, and what has no way to water without it.
+
+Nodes and the bodies of links are the vertices; every end of a link joins its node and its body, unless a valve there
+keeps them apart. Segments take no notice of what is open in the INP; ways to water do: a link that the INP has closed
+carries none unless a control or rule may open it, a shut valve carries none, all others carry it in both directions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.supply.connectivity import Booleans
+from models.supply.epanet import NodeType
+from models.supply.facts import Floats, Integers, ModelFacts
+from models.supply.isolation.layer import ValveLayer
+from models.supply.results import HOUR_S
+from twin.errors import InputError
+from twin.isolation import Isolation, TankFed
+
+
+class Isolator:
+    """Answers for one network and one valve layer; what all answers share is worked out once."""
+
+    def __init__(self, facts: ModelFacts, layer: ValveLayer) -> None:
+        self._facts, self._layer = facts, layer
+        self._node_ids, self._link_ids = np.array(facts.node_ids), np.array(facts.link_ids)
+        self._nodes = len(facts.node_ids)
+        self._size = self._nodes + len(facts.link_ids)
+        self._end_node = np.column_stack([facts.link_start, facts.link_end]).ravel()
+        self._end_body = self._nodes + np.repeat(np.arange(len(facts.link_ids)), 2)
+        bounded = np.zeros(len(self._end_node), dtype=np.bool_)
+        bounded[layer.end[layer.bounds]] = True
+        self._segment_of = _parts(self._end_node[~bounded], self._end_body[~bounded], self._size)
+        self._carries = self._ends_that_carry()
+        kinds = np.array([int(kind) for kind in facts.node_types])
+        self._is_junction = np.append(kinds == NodeType.JUNCTION, np.zeros(len(facts.link_ids), dtype=np.bool_))
+        self._is_reservoir = np.append(kinds == NodeType.RESERVOIR, np.zeros(len(facts.link_ids), dtype=np.bool_))
+        self._is_tank = np.append(kinds == NodeType.TANK, np.zeros(len(facts.link_ids), dtype=np.bool_))
+        self._mean_demand_m3s = _mean_demand_m3s(facts)
+        fed_by_reservoir, fed_by_tank = self._fed(np.zeros(self._size, dtype=np.bool_))
+        self._dry_anyway = self._is_junction & ~fed_by_reservoir & ~fed_by_tank
+
+    def of_link(self, link_id: str) -> Isolation:
+        """Return how to cut a link off.
+
+        Raises:
+            InputError: If it is not in the network.
+        """
+        if link_id not in self._facts.link_ids:
+            raise InputError(f"the network has no link {link_id!r}")
+        return self._around(self._nodes + self._facts.link_ids.index(link_id))
+
+    def of_node(self, node_id: str) -> Isolation:
+        """Return how to cut a node off.
+
+        Raises:
+            InputError: If it is not in the network.
+        """
+        if node_id not in self._facts.node_ids:
+            raise InputError(f"the network has no node {node_id!r}")
+        return self._around(self._facts.node_ids.index(node_id))
+
+    @property
+    def dry_anyway(self) -> tuple[str, ...]:
+        """The junctions that have no way to water with nothing cut off."""
+        return self._names(self._dry_anyway)
+
+    @property
+    def always_cut(self) -> tuple[str, ...]:
+        """The links that a shut valve keeps from carrying water, whatever is cut off."""
+        return tuple(self._link_ids[self._layer.shut_links].tolist())
+
+    def cut_links(self, plan: Isolation) -> tuple[str, ...]:
+        """Return the links that carry nothing: those with an end in the segment, and those with a shut valve."""
+        facts = self._facts
+        nodes = np.isin(self._node_ids, plan.segment_nodes)
+        links = np.isin(self._link_ids, plan.segment_links)
+        links |= nodes[facts.link_start] | nodes[facts.link_end]
+        links[self._layer.shut_links] = True
+        return tuple(self._link_ids[links].tolist())
+
+    def _around(self, vertex: int) -> Isolation:
+        facts, layer = self._facts, self._layer
+        segment = self._segment_of == self._segment_of[vertex]
+        on_edge = segment[self._end_node[layer.end]] != segment[self._end_body[layer.end]]
+        inside = segment[self._end_node[layer.end]] & segment[self._end_body[layer.end]]
+        to_close = np.flatnonzero(on_edge & layer.operable & ~layer.closed)
+        fed_by_reservoir, fed_by_tank = self._fed(segment)
+        dry = self._is_junction & ~fed_by_reservoir & ~fed_by_tank
+        return Isolation(
+            valves=tuple(layer.ids[place] for place in self._in_order(vertex, segment, to_close)),
+            valves_assumed=layer.assumed,
+            segment_nodes=tuple(facts.node_ids[place] for place in np.flatnonzero(segment[: self._nodes])),
+            segment_links=tuple(facts.link_ids[place] for place in np.flatnonzero(segment[self._nodes :])),
+            dry_nodes=self._names(dry),
+            unintended_nodes=self._names(dry & ~segment & ~self._dry_anyway),
+            tank_fed=self._tank_fed(fed_by_tank & ~fed_by_reservoir),
+            stuck_valves=tuple(layer.ids[place] for place in np.flatnonzero(inside & ~layer.bounds)),
+        )
+
+    def _in_order(self, vertex: int, segment: Booleans, valves: Integers) -> list[int]:
+        """Return valves with the one nearest to the break first, counted in links."""
+        from scipy.sparse import coo_matrix
+        from scipy.sparse.csgraph import dijkstra
+
+        within = segment[self._end_node] & segment[self._end_body]
+        graph = coo_matrix(
+            (np.ones(within.sum()), (self._end_node[within], self._end_body[within])), shape=(self._size, self._size)
+        )
+        distance = dijkstra(graph.tocsr(), directed=False, indices=vertex, unweighted=True)
+        ends = self._layer.end[valves]
+        near = np.minimum(distance[self._end_node[ends]], distance[self._end_body[ends]])
+        return [int(place) for _, place in sorted(zip(near, valves, strict=True))]
+
+    def _fed(self, segment: Booleans) -> tuple[Booleans, Booleans]:
+        """Return what has a way to a reservoir, and what to a tank, around the segment."""
+        kept = self._carries & ~segment[self._end_node] & ~segment[self._end_body]
+        part = _parts(self._end_node[kept], self._end_body[kept], self._size)
+        found = []
+        for sources in (self._is_reservoir & ~segment, self._is_tank & ~segment):
+            has_source = np.zeros(self._size, dtype=np.bool_)
+            has_source[part[sources]] = True
+            found.append(has_source[part] & ~segment)
+        return found[0], found[1]
+
+    def _tank_fed(self, fed: Booleans) -> tuple[TankFed, ...]:
+        if not fed.any():
+            return ()
+        kept = self._carries & fed[self._end_node] & fed[self._end_body]
+        part = _parts(self._end_node[kept], self._end_body[kept], self._size)
+        pockets = []
+        for number in dict.fromkeys(part[self._is_tank & fed].tolist()):
+            within = fed & (part == number)
+            nodes = self._names(within & self._is_junction)
+            tanks = self._names(within & self._is_tank)
+            if nodes:
+                pockets.append(TankFed(tanks, nodes, self._lasts_h(tanks, within)))
+        return tuple(pockets)
+
+    def _lasts_h(self, tanks: tuple[str, ...], within: Booleans) -> float | None:
+        demand_m3s = float(self._mean_demand_m3s[within[: self._nodes]].sum())
+        if demand_m3s <= 0:
+            return None
+        stored_m3 = 0.0
+        for tank_id in tanks:
+            tank = self._facts.tanks[tank_id]
+            stored_m3 += float(tank.volume_m3(tank.initial_level_m) - tank.volume_m3(tank.min_level_m))
+        return stored_m3 / demand_m3s / HOUR_S
+
+    def _ends_that_carry(self) -> Booleans:
+        facts, layer = self._facts, self._layer
+        links = {link_id: place for place, link_id in enumerate(facts.link_ids)}
+        may_open = facts.initially_open.copy()
+        may_open[[links[control.link_id] for control in facts.controls]] = True
+        may_open[[links[link_id] for link_id in facts.ruled_links]] = True
+        carries = np.repeat(may_open, 2)
+        carries[layer.end[layer.closed]] = False
+        return carries
+
+    def _names(self, vertices: Booleans) -> tuple[str, ...]:
+        return tuple(self._facts.node_ids[place] for place in np.flatnonzero(vertices[: self._nodes]))
+
+
+def _parts(one: Integers, other: Integers, size: int) -> Integers:
+    """Return for each vertex the number of the connected part that it is in."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_matrix((np.ones(len(one), dtype=np.int8), (one, other)), shape=(size, size))
+    labels: Integers = connected_components(graph, directed=False)[1]
+    return labels
+
+
+def _mean_demand_m3s(facts: ModelFacts) -> Floats:
+    """Return what consumers at each node take on average over a day of the model's own patterns."""
+    demands, found = facts.demands, np.zeros(len(facts.node_ids))
+    hours = 24
+    for number in np.unique(demands.pattern):
+        chosen = (demands.pattern == number) & demands.consumes
+        mean = float(facts.pattern_means(int(number), 0, hours, HOUR_S).mean())
+        np.add.at(found, demands.node[chosen], demands.base_m3s[chosen] * mean)
+    return found

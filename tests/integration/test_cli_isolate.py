@@ -1,0 +1,178 @@
+"""`h2twin isolate` on a network that can be worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import CommandLine
+
+#   R --P1-- A --P2-- B --P3-- C --P5-- T      T holds 20 m2 x 3 m above its lowest level
+#            |                 |               B takes 2 L/s, C 3 L/s, D 1 L/s, on average
+#            P4                P6
+#            |                 |
+#            E --P7--x         D               P7 joins E and B; its valve X at B is shut
+NETWORK = """
+[JUNCTIONS]
+A 20 0
+B 20 2
+C 20 3
+D 20 1
+E 20 0
+[RESERVOIRS]
+R 70
+[TANKS]
+T 55 4 1 6 5.0462650441 0
+[PIPES]
+P1 R A 100 300 130 0 Open
+P2 A B 100 300 130 0 Open
+P3 B C 100 300 130 0 Open
+P4 A E 100 300 130 0 Open
+P5 C T 100 300 130 0 {p5}
+P6 C D 100 300 130 0 Open
+P7 E B 100 {p7} 130 0 Open
+[TIMES]
+Duration 24:00
+Hydraulic Timestep 1:00
+[OPTIONS]
+Units LPS
+Headloss H-W
+[END]
+"""
+VALVES = """valve_id,link_id,near_node,operable,normally_closed
+V1,P2,A,true,false
+V2,P2,B,{v2},false
+V3,P3,B,true,false
+V4,P3,C,true,false
+V5,P6,C,true,false
+V6,P7,E,true,false
+X,P7,B,true,true
+"""
+CUSTOMERS = """customer_id,connection_id,node_id,population,sensitive,language
+ana,k1,B,3,none,pt
+hospital,k2,C,1,hospital,pt
+rui,k3,C,1,none,pt
+eva,k4,D,2,none,pt
+"""
+
+
+class Town:
+    def __init__(self, folder: Path, cli: CommandLine) -> None:
+        self._folder, self._cli = folder, cli
+        (folder / "customers.csv").write_text(CUSTOMERS)
+
+    def ask(self, *options: str, v2: str = "true", p5: str = "Open", p7: int = 300) -> Any:
+        (self._folder / "town.inp").write_text(NETWORK.format(p5=p5, p7=p7))
+        (self._folder / "valves.csv").write_text(VALVES.format(v2=v2))
+        files = [f"--{name}={self._folder / file}" for name, file in FILES.items()]
+        answer = self._cli("isolate", *files, *options, "--json")
+        assert answer.code == 0, answer.err
+        return answer.json
+
+
+FILES = {"network": "town.inp", "valves": "valves.csv", "customers": "customers.csv"}
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    return CommandLine(tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture
+def town(tmp_path: Path, cli: CommandLine) -> Town:
+    return Town(tmp_path, cli)
+
+
+def test_a_pipe_between_two_valves_leaves_the_rest_to_the_tank(town: Town) -> None:
+    answer = town.ask("--link", "P2")
+    assert set(answer["valves"]) == {"V1", "V2"}
+    assert answer["segment"] == {"nodes": [], "links": ["P2"]}
+    assert answer["dry_nodes"] == []
+    [pocket] = answer["tank_fed"]
+    assert (pocket["tanks"], pocket["nodes"]) == (["T"], ["B", "C", "D"])
+    assert pocket["lasts_h"] == pytest.approx(60 / 6e-3 / 3600, rel=1e-6)  # 60 m3 at 6 L/s
+    assert answer["customers"]["count"] == 0
+
+
+def test_without_a_tank_the_shut_valve_gives_the_water_back(town: Town) -> None:
+    answer = town.ask("--link", "P2", p5="Closed")
+    assert answer["dry_nodes"] == ["B", "C", "D"]
+    assert answer["unintended_nodes"] == ["B", "C", "D"]
+    assert answer["customers"]["count"] == 4
+    assert answer["customers"]["sensitive"] == ["hospital"]
+    [refeed] = answer["refeed"]
+    assert (refeed["valve_id"], refeed["nodes"], refeed["nodes_still_low"]) == ("X", ["B", "C", "D"], [])
+
+
+def test_a_thin_pipe_gives_the_water_back_without_pressure(town: Town) -> None:
+    [refeed] = town.ask("--link", "P2", p5="Closed", p7=40)["refeed"]
+    assert refeed["nodes_still_low"] == ["B", "C", "D"]
+
+
+@pytest.mark.parametrize("how", ["file", "option"])
+def test_a_stuck_valve_costs_those_behind_it(town: Town, how: str) -> None:
+    given = ("--inoperable", "V2") if how == "option" else ()
+    answer = town.ask("--link", "P2", *given, v2="false" if how == "file" else "true")
+    assert set(answer["valves"]) == {"V1", "V3"}
+    assert answer["segment"] == {"nodes": ["B"], "links": ["P2"]}
+    assert answer["dry_nodes"] == ["B"]
+    assert answer["stuck_valves"] == ["V2"]
+    assert answer["customers"] == {
+        "count": 1,
+        "sensitive": [],
+        "low_pressure_count": 3,  # those of C and D, when the tank is empty after 4 h
+        "count_by_stuck_valves": 1,
+    }
+
+
+def test_a_valve_that_is_shut_already_needs_no_closing(town: Town) -> None:
+    answer = town.ask("--node", "D", "--closed", "V5")
+    assert answer["valves"] == []
+    assert answer["dry_nodes"] == ["D"]
+
+
+def test_dead_ends_are_closed_too(town: Town) -> None:
+    answer = town.ask("--node", "C")
+    assert set(answer["valves"]) == {"V4", "V5"}
+    assert answer["segment"] == {"nodes": ["C", "T"], "links": ["P5"]}
+    assert answer["dry_nodes"] == ["C", "D"]
+    assert answer["unintended_nodes"] == ["D"]
+
+
+def test_without_pressures_it_says_that_they_are_not_known(town: Town) -> None:
+    assert town.ask("--link", "P3")["low_pressure_nodes"] == ["C", "D"]  # when the tank is empty
+    assert town.ask("--link", "P2", "--no-hydraulics")["low_pressure_nodes"] is None
+
+
+def test_low_pressure_is_told_from_no_water(town: Town) -> None:
+    answer = town.ask("--link", "P2", "--required-pressure-m", "35.5")
+    assert answer["low_pressure_nodes"] == [
+        "B",
+        "C",
+        "D",
+    ]
+    assert answer["customers"]["low_pressure_count"] == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [(("--link", "P9"), "P9"), (("--node", "Z"), "Z"), (("--link", "P2", "--inoperable", "V77"), "V77")],
+)
+def test_an_unknown_name_is_named(tmp_path: Path, cli: CommandLine, options: tuple[str, ...], name: str) -> None:
+    (tmp_path / "town.inp").write_text(NETWORK.format(p5="Open", p7=300))
+    (tmp_path / "valves.csv").write_text(VALVES.format(v2="true"))
+    answer = cli("isolate", f"--network={tmp_path / 'town.inp'}", f"--valves={tmp_path / 'valves.csv'}", *options)
+    assert answer.code == 3
+    assert name in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_one_line_for_each_link(tmp_path: Path, cli: CommandLine) -> None:
+    (tmp_path / "town.inp").write_text(NETWORK.format(p5="Open", p7=300))
+    answer = cli("isolate", f"--network={tmp_path / 'town.inp'}", "--each", "P4,P2", "--no-hydraulics", "--json")
+    lines = [json.loads(line) for line in answer.out.splitlines()]
+    assert [line["link"] for line in lines] == ["P4", "P2"]
+    assert all(line["valves_assumed"] for line in lines)
+    assert set(lines[0]["valves"]) == {"P4@A", "P4@E"}
