@@ -81,7 +81,8 @@ def _ingest(services: Services) -> Found:
     beats = _ingesters(services)
     if not beats:
         return _never_heard(INGEST)
-    found = [_told_by(beat, BEAT_LIMIT_S, "connected", services) for beat in beats]
+    limit_s = _cycle_limit_s(services) if services.exercise else BEAT_LIMIT_S  # a replay's clock leaps by a cycle
+    found = [_told_by(beat, limit_s, "connected", services) for beat in beats]
     if len(found) == 1:
         return found[0]
     told = "; ".join(f"{beat.role}: {detail}" for beat, (_, detail, _) in zip(beats, found, strict=True))
@@ -113,10 +114,10 @@ def _weather(services: Services) -> Found:
     """Judge what the newest good drainage run knew of the weather; without a service wanted, the season is enough."""
     if services.registry.model_file(NetworkKind.DRAINAGE) is None:
         return True, "no drainage model was imported: no weather is needed", None
-    if not services.weather_in_use:
-        return True, "climatology only, as set (TWIN_WEATHER=none): floods are not judged", None
     found = latest_good(RunKind.DRAINAGE, services)
     forecast = found[0].drainage if found else None
+    if not services.weather_in_use and (forecast is None or not has_weather(forecast)):
+        return True, "climatology only, as set (TWIN_WEATHER=none): floods are not judged", None
     if forecast is None:
         return False, "no good drainage run yet", None
     if not has_weather(forecast):

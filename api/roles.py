@@ -61,7 +61,7 @@ class IngestRole:
         self._memory = memory
         self._clock = clock
         self._stack = ExitStack()
-        self._stop = threading.Event()
+        self._stop, self._beat_due = threading.Event(), threading.Event()
         self._beating = threading.Thread(target=self._beat, name="ingest-beat", daemon=True)
         self.ingester: MqttIngester | None = None
         self.guard: GatewayGuard | None = None
@@ -104,6 +104,7 @@ class IngestRole:
     def stop(self) -> None:
         """Stop taking readings; what is unacknowledged comes again at the next start."""
         self._stop.set()
+        self._beat_due.set()
         if self.ingester is not None:
             self.ingester.stop(10.0)
             self._beating.join(10.0)
@@ -115,13 +116,14 @@ class IngestRole:
         self._stack.close()
 
     def settle(self) -> None:
-        """Judge what late readings re-opened, now: in an exercise nothing happens beside the clock.
+        """Judge what late readings re-opened and leave a sign of life, now: in an exercise the clock leaps.
 
         Raises:
             UnavailableError: If a store is away.
         """
         if self.rejudging is not None:
             self.rejudging.settle()
+        self._beat_due.set()
 
     def _rejudge(self) -> None:
         from api.rejudging import Rejudging
@@ -144,7 +146,11 @@ class IngestRole:
         assert self.ingester is not None
         store = StoreWatch(self._memory.readings, self._memory.registry, self._clock)
         name = ingester_name(self._settings.mqtt_client_id)
-        while not self._stop.wait(BEAT_EVERY_S):
+        while True:
+            self._beat_due.wait(BEAT_EVERY_S)
+            self._beat_due.clear()
+            if self._stop.is_set():
+                return
             state = self.ingester.state()
             away = "" if state.connected else "the broker is away"
             troubles = [trouble for trouble in (state.paused_because, away, store.trouble()) if trouble]

@@ -36,7 +36,8 @@ class Services:
     `network` returns the imported network of a kind, or None when none was imported (it may take seconds the first
     time: it parses the model file apart from this process). `exercise` is True in demo and replay.
     `cycle_s` is the period at which a good cycle is expected; `/readyz` judges the last one's age by it.
-    `weather_in_use` is False where no weather service is wanted (TWIN_WEATHER=none): then only the season is known.
+    `weather_in_use` is False where no weather service is wanted (TWIN_WEATHER=none): then only the season is known, but
+    for an exercise that brings a weather of its own.
     `public_url` is where the public reaches this program, `notice_sender` who speaks: feeds and CAP name both.
     """
 

@@ -28,11 +28,11 @@ from pathlib import Path
 
 from faults.evidence import count_in_file
 from ingest_flow import SENSORS, endless_singles, gateway_of, open_session, publish, singles
-from ingest_race import Cost, all_in, cpu_s, ingester, is_connected, make_bucket, race
+from ingest_race import Cost, all_in, cpu_s, ingester, is_connected, race
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from servers import influxdb, mosquitto
-from servers.influxdb import Influx
+from servers.influxdb import Influx, make_bucket
 from servers.process import wait_until
 
 from ingest.decoders.native import batch_topic, encode_batch, single_topic

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from faults.evidence import count_in_file
 from ingest_flow import open_session, publish, sensors, singles
-from ingest_race import Cost, all_in, cpu_s, ingester, make_bucket, race
+from ingest_race import Cost, all_in, cpu_s, ingester, race
 from servers import influxdb, mosquitto, telegraf
-from servers.influxdb import Influx
+from servers.influxdb import Influx, make_bucket
 from servers.process import wait_until
 
 MESSAGES = 100_000

@@ -19,8 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from bench_store import in_batches
-from influxdb_client import InfluxDBClient
-from servers.influxdb import Influx, find, influxdb
+from servers.influxdb import Influx, find, influxdb, make_bucket
 
 from twin.readings import Reading
 from twin.storage.influx_readings import InfluxReadings
@@ -61,9 +60,8 @@ def embedded(path: Path, batches: list[list[Reading]], pace: float) -> Iterator[
 
 
 def spooled(path: Path, influx: Influx, batches: list[list[Reading]], pace: float) -> Iterator[tuple[str, Speed]]:
-    with InfluxDBClient(influx.url, influx.token, org=influx.org) as client:
-        client.buckets_api().create_bucket(bucket_name=path.stem)
-    with closing(InfluxReadings(influx.url, influx.token, influx.org, path.stem, path)) as store:
+    bucket = make_bucket(influx, path.stem)
+    with closing(InfluxReadings(influx.url, influx.token, influx.org, bucket, path)) as store:
         store.append([])  # meets the bucket
         watch = timed(store.append, batches)
         yield "spool", watch.read()

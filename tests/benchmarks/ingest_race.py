@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -126,12 +125,3 @@ def all_in(influx: Influx, bucket: str, count: int) -> Callable[[], bool]:
         return points(influx, bucket, "value") >= count
 
     return ask
-
-
-def make_bucket(influx: Influx, name: str) -> str:
-    headers = {"Authorization": f"Token {influx.token}", "Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(f"{influx.url}/api/v2/orgs", None, headers)) as answer:
-        org = json.load(answer)["orgs"][0]["id"]
-    body = json.dumps({"orgID": org, "name": name, "retentionRules": []}).encode()
-    urllib.request.urlopen(urllib.request.Request(f"{influx.url}/api/v2/buckets", body, headers)).close()
-    return name

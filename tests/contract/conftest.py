@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from influxdb_client import InfluxDBClient
 from reading_stores import Opener, SealedReadings
-from servers.influxdb import Influx, influxdb
+from servers.influxdb import Influx, influxdb, make_bucket
 
 from twin.ports import ReadingStore
 from twin.storage.influx_readings import InfluxReadings
@@ -37,9 +35,7 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     if request.param == "sqlite, sealed":
         return lambda: SealedReadings(tmp_path / "readings.db")
     influx: Influx = request.getfixturevalue("influx_server")
-    bucket = uuid.uuid4().hex
-    with InfluxDBClient(influx.url, influx.token, org=influx.org) as client:
-        client.buckets_api().create_bucket(bucket_name=bucket)
+    bucket = make_bucket(influx)
     max_ledger = 2_000_000 if request.param == "influx" else 0
     return lambda: InfluxReadings(
         influx.url, influx.token, influx.org, bucket, tmp_path / "spool.db", max_ledger=max_ledger

@@ -7,16 +7,14 @@ up by one, beyond the part of the answer that it was lost from (a shard, or a th
 from __future__ import annotations
 
 import itertools
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from influxdb_client import InfluxDBClient
 from reading_builders import NOON, a_reading, after
-from servers.influxdb import Influx
+from servers.influxdb import Influx, make_bucket
 
 from twin.readings import Reading
 from twin.storage.influx_lines import head_of, line, words_of
@@ -32,10 +30,7 @@ _names = itertools.count()
 
 @pytest.fixture(scope="module")
 def server(influx_server: Influx) -> Iterator[InfluxServer]:
-    bucket = uuid.uuid4().hex
-    with InfluxDBClient(influx_server.url, influx_server.token, org=influx_server.org) as client:
-        client.buckets_api().create_bucket(bucket_name=bucket)
-    server = InfluxServer(influx_server.url, influx_server.token, influx_server.org, bucket)
+    server = InfluxServer(influx_server.url, influx_server.token, influx_server.org, make_bucket(influx_server))
     yield server
     server.close()
 

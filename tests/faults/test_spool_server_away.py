@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from influxdb_client import InfluxDBClient
 from reading_builders import NOON, a_reading, after
-from servers.influxdb import Influx, influxdb
+from servers.influxdb import Influx, influxdb, make_bucket
 from servers.process import free_port, wait_until
 
 from twin.errors import ConfigError, StorageFullError, UnavailableError
@@ -34,13 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
 
 @pytest.fixture
 def bucket(server: Influx) -> str:
-    return a_bucket(server, uuid.uuid4().hex)
-
-
-def a_bucket(server: Influx, name: str) -> str:
-    with InfluxDBClient(server.url, server.token, org=server.org) as client:
-        client.buckets_api().create_bucket(bucket_name=name)
-    return name
+    return make_bucket(server)
 
 
 @contextmanager
@@ -204,7 +198,7 @@ def test_a_bucket_that_is_made_later(server: Influx, tmp_path: Path) -> None:
     with opened(server, name, tmp_path / "spool.db") as store:
         with pytest.raises(UnavailableError, match="TWIN_INFLUX_BUCKET"):
             store.append([a_reading()])
-        a_bucket(server, name)
+        make_bucket(server, name)
         assert store.append([a_reading()]) == AppendResult(1, 0)
         store.flush(30)
         assert in_server(server, name) == [a_reading()]

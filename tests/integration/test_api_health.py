@@ -85,6 +85,17 @@ def test_a_silent_ingest_role_is_not_taken_for_well(house: House) -> None:
     assert "silent" in checks["broker"]["detail"]
 
 
+def test_the_clock_of_an_exercise_leaps_by_a_cycle_without_anybody_being_silent(house: House) -> None:
+    leaping = replace(house.services, exercise=True, cycle_s=3600.0)
+    with running_app(create_app(leaping)) as url:
+        found = []
+        for silent_s in (3600, 7201):
+            house.clock.advance_to(T0 - timedelta(seconds=5) + timedelta(seconds=silent_s))
+            checks = {check["name"]: check["ok"] for check in httpx.get(url + "/readyz").json()["checks"]}
+            found.append(checks["broker"])
+    assert found == [True, False]
+
+
 def test_no_ingester_speaks_for_another(house: House) -> None:
     """The broker keeps a share of the messages for each: one that is down is no good news, whatever the others say."""
     full = {"store_full_disk": 0.5, "spool_pending": 3.0, "spool_quarantined": 0.0}
@@ -179,6 +190,16 @@ def test_climatology_where_no_service_is_wanted_is_said_and_ready(house: House) 
         answer = httpx.get(url + "/readyz", headers=headers)
     assert answer.status_code == 200
     assert "climatology only" in {check["name"]: check for check in answer.json()["checks"]}["weather"]["detail"]
+
+
+def test_weather_that_a_forecast_rests_on_is_told_where_no_service_is_wanted(house: House) -> None:
+    """A demo brings its own weather."""
+    with running_app(create_app(replace(house.services, weather_in_use=False))) as url:
+        headers = {"Authorization": f"Bearer {house.keys['viewer']}"}
+        answer = httpx.get(url + "/readyz", headers=headers)
+    assert answer.status_code == 200
+    told = {check["name"]: check for check in answer.json()["checks"]}["weather"]["detail"]
+    assert told == "last_good of open_meteo"
 
 
 @pytest.mark.parametrize(("age_h", "ok"), [(24, True), (24.01, False)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -13,10 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from influxdb_client import InfluxDBClient
 from reading_builders import NOON, a_reading, after
 from reading_stores import everything
-from servers.influxdb import Influx, influxdb
+from servers.influxdb import Influx, influxdb, make_bucket
 from servers.process import wait_until
 
 from api import bootstrap
@@ -41,10 +39,7 @@ def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
 
 @pytest.fixture
 def bucket(influx: Influx) -> str:
-    name = uuid.uuid4().hex
-    with InfluxDBClient(influx.url, influx.token, org=influx.org) as client:
-        client.buckets_api().create_bucket(bucket_name=name)
-    return name
+    return make_bucket(influx)
 
 
 @pytest.fixture

@@ -7,10 +7,13 @@ import os
 import shutil
 import subprocess
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from influxdb_client import InfluxDBClient
 
 from servers.process import answers, free_port, running
 
@@ -51,6 +54,14 @@ def influxdb(folder: Path, *, port: int | None = None) -> Iterator[Influx]:
         influx = Influx(f"http://127.0.0.1:{port}", "test-org", "test-bucket", "test-token-not-secret", process)
         _set_up_once(influx)
         yield influx
+
+
+def make_bucket(influx: Influx, name: str = "") -> str:
+    """Make an empty bucket, under a name that nothing else has unless one is given, and return its name."""
+    name = name or uuid.uuid4().hex
+    with InfluxDBClient(influx.url, influx.token, org=influx.org) as client:
+        client.buckets_api().create_bucket(bucket_name=name)
+    return name
 
 
 def _set_up_once(influx: Influx) -> None:
