@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.demand.surroundings import Floats, Integers, Surroundings
+from models.demand.seasonal import WEEK_WEIGHTS, WEEKS, weighted_mean
+from models.demand.surroundings import Booleans, Floats, Integers, Surroundings
 
 HORIZON_H = 168
-WEEKS = 6
 LEAST_PAST_H = WEEKS * HORIZON_H + 24
 
 _DAY_H = 24
-_WEEK_WEIGHTS = 0.8 ** np.arange(WEEKS)
 _OUTLIER_SCALES = 8.0
+_STEADY = 0.01  # no demand is steadier than to a hundredth
 _LEVELS_H = (1, 2, 3, 6, 12, 24, 48, 72, 168)
 _NETWORK_LEVELS_H = (3, 6, 12, 24, 48, 72, 168)
 _DAYS_BACK = 7
@@ -28,7 +28,8 @@ def without_outliers(demand: Floats) -> Floats:
     """Return hourly demand without what cannot be demand: NaN where it is far from the same hour of past weeks.
 
     Far is more than 8 times the median deviation of the last four weeks from the median of the last six same hours of
-    the week. Each value is judged by what came before it alone.
+    the week. Each value is judged by what came before it alone, but for those of the first weeks: with nothing before
+    them, they are judged by the hours of the day of the whole series.
     """
     usual = np.full(len(demand), np.nan)
     stacked = np.stack([_shifted(demand, k * HORIZON_H) for k in range(1, WEEKS + 1)])
@@ -36,8 +37,19 @@ def without_outliers(demand: Floats) -> Floats:
     usual[some] = np.nanmedian(stacked[:, some], axis=0)
     deviation = np.abs(demand - usual)
     scale = _rolling_median(deviation, 28 * _DAY_H, least=100)
-    far = deviation >= _OUTLIER_SCALES * scale
-    return np.where(far, np.nan, demand)
+    far = deviation > _OUTLIER_SCALES * np.maximum(scale, _STEADY * np.abs(usual))
+    first = ~(np.isfinite(usual) & np.isfinite(scale))
+    return np.where(far | (first & _far_from_all(demand)), np.nan, demand)
+
+
+def _far_from_all(demand: Floats) -> Booleans:
+    """Return which values are far from the median of their hour of the day."""
+    days = -(-len(demand) // _DAY_H)
+    padded = np.concatenate([demand, np.full(days * _DAY_H - len(demand), np.nan)]).reshape(days, _DAY_H)
+    middle = _nanmedian(padded, axis=0)
+    deviation = np.abs(padded - middle)
+    scale = np.maximum(_nanmedian(deviation, axis=0), _STEADY * np.abs(middle))
+    return (deviation > _OUTLIER_SCALES * scale).ravel()[: len(demand)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +64,7 @@ class Past:
     def of(cls, demand: Floats, network: Floats) -> Past:
         """Take a district's demand without outliers and the mean of all districts' in units of this one's."""
         lagged = np.stack([_shifted(demand, k * HORIZON_H) for k in range(1, WEEKS + 1)])
-        return cls(demand, _weighted_mean(lagged, _WEEK_WEIGHTS[:, None]), network)
+        return cls(demand, weighted_mean(lagged, WEEK_WEIGHTS[:, None]), network)
 
 
 def network_mean(demands: Floats) -> tuple[Floats, Floats]:
@@ -61,7 +73,7 @@ def network_mean(demands: Floats) -> tuple[Floats, Floats]:
     Args:
         demands: Demand without outliers (hours, districts), up to the origin.
     """
-    scales = np.nanstd(demands, axis=0)
+    scales = _nanstd(demands, axis=0)
     scales = np.where(np.isfinite(scales) & (scales > 0), scales, 1.0)
     return _nanmean(demands / scales, axis=1), scales
 
@@ -77,7 +89,7 @@ def samples(past: Past, around: Surroundings, origins: Integers) -> tuple[Floats
     hours = np.arange(HORIZON_H)
     at = origins[:, None] + hours
     weeks = np.stack([past.demand[at - k * HORIZON_H] for k in range(1, WEEKS + 1)])
-    seasonal = _weighted_mean(weeks, _WEEK_WEIGHTS[:, None, None])
+    seasonal = weighted_mean(weeks, WEEK_WEIGHTS[:, None, None])
     days = past.demand[origins[:, None] - 14 * _DAY_H + np.arange(14 * _DAY_H)].reshape(len(origins), 14, _DAY_H)
     strangeness = _days_before(past.demand - past.seasonal, origins, 2)
     columns = [np.broadcast_to(hours.astype(float), at.shape), seasonal, _nanmedian(weeks, axis=0), *weeks[:4]]
@@ -110,7 +122,8 @@ def _change(values: Floats, origins: Integers, n: int) -> Floats:
 
 def _before(values: Floats, origins: Integers, n: int) -> Floats:
     """Return the last `n` values before each origin (origins, n)."""
-    return values[origins[:, None] - n + np.arange(n)]
+    last: Floats = values[origins[:, None] - n + np.arange(n)]
+    return last
 
 
 def _days_before(values: Floats, origins: Integers, days: int) -> Floats:
@@ -121,19 +134,12 @@ def _shifted(values: Floats, hours: int) -> Floats:
     return np.concatenate([np.full(hours, np.nan), values[:-hours]])[: len(values)]
 
 
-def _weighted_mean(values: Floats, weights: Floats) -> Floats:
-    """Return the mean over the first axis of what is known."""
-    known = np.isfinite(values)
-    total = (np.where(known, values, 0.0) * weights).sum(axis=0)
-    weight = (known * weights).sum(axis=0)
-    return np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0)
-
-
 def _nanmean(values: Floats, axis: int) -> Floats:
     known = np.isfinite(values)
     count = known.sum(axis=axis)
     total = np.where(known, values, 0.0).sum(axis=axis)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    mean: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return mean
 
 
 def _nanstd(values: Floats, axis: int) -> Floats:
@@ -150,7 +156,8 @@ def _nanmedian(values: Floats, axis: int) -> Floats:
     """Return medians without the warning of numpy's own where nothing is known."""
     some = np.isfinite(values).any(axis=axis)
     filled = np.where(np.expand_dims(some, axis), values, 0.0)
-    return np.where(some, np.nanmedian(filled, axis=axis), np.nan)
+    median: Floats = np.where(some, np.nanmedian(filled, axis=axis), np.nan)
+    return median
 
 
 def _rolling_median(values: Floats, n: int, *, least: int) -> Floats:

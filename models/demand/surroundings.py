@@ -44,7 +44,8 @@ class WallClock:
         sums, counts = np.zeros(self.size), np.zeros(self.size)
         np.add.at(sums, self.clock_h[known], values[known])
         np.add.at(counts, self.clock_h[known], 1.0)
-        return np.divide(sums, counts, out=np.full(self.size, np.nan), where=counts > 0)
+        mean: Floats = np.divide(sums, counts, out=np.full(self.size, np.nan), where=counts > 0)
+        return mean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +61,11 @@ class Surroundings:
 
 
 def surroundings(
-    clock: WallClock, is_holiday: Booleans, *, temperature: Floats | None = None, rain: Floats | None = None,
+    clock: WallClock,
+    is_holiday: Booleans,
+    *,
+    temperature: Floats | None = None,
+    rain: Floats | None = None,
     others: Mapping[str, Floats] | None = None,
 ) -> Surroundings:
     """Make the features of every hour from what is known of it.
@@ -99,16 +104,19 @@ def _calendar(clock: WallClock, is_holiday: Booleans) -> dict[str, Floats]:
     holiday[clock.clock_h[is_holiday] // _DAY_H] = True
     dates = np.datetime64(clock.first_day) + np.arange(days)
     weekday = (clock.first_day.weekday() + np.arange(days)) % 7
+    day_type = np.where(holiday, 6, weekday)  # a holiday is taken for a Sunday
     per_day = {
         "holiday": holiday,
-        "day_type": np.where(holiday, 6, weekday),
+        "day_type": day_type,
+        **{f"day_type_{k}": day_type == k for k in range(7)},
         "holiday_tomorrow": np.append(holiday[1:], False),
         "holiday_yesterday": np.append(False, holiday[:-1]),
         "day_of_year": (dates - dates.astype("datetime64[Y]")).astype(int),
     }
-    return {"hour": (hours % _DAY_H).astype(float), **{
-        name: np.repeat(values.astype(float), _DAY_H) for name, values in per_day.items()
-    }}
+    return {
+        "hour": (hours % _DAY_H).astype(float),
+        **{name: np.repeat(values.astype(float), _DAY_H) for name, values in per_day.items()},
+    }
 
 
 def _rolling_mean(values: Floats, n: int) -> Floats:
@@ -118,7 +126,8 @@ def _rolling_mean(values: Floats, n: int) -> Floats:
     counts = np.concatenate([[0], np.cumsum(known)])
     first = np.maximum(np.arange(len(values)) + 1 - n, 0)
     total, count = sums[1:] - sums[first], counts[1:] - counts[first]
-    return np.divide(total, count, out=np.full(len(values), np.nan), where=2 * count >= n)
+    mean: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=2 * count >= n)
+    return mean
 
 
 def _rolling_max(values: Floats, n: int) -> Floats:
