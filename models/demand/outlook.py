@@ -118,8 +118,9 @@ def _known(
     end = inflows.first + timedelta(hours=len(clock.clock_h))
     position = int(clock.clock_h[before])
     past = inflows.between(inflows.first, origin).between(inflows.first, end)
-    observed = np.stack([put_on_clock(clock, v, before)[:position] for v in past.columns.values()], axis=1)
-    demands = np.stack([without_outliers(values) for values in observed.T], axis=1)
+    observed = np.stack([clock.put(v)[:position] for v in past.columns.values()], axis=1)
+    timed = [put_on_clock(clock, v, before)[:position] for v in past.columns.values()]
+    demands = np.stack([without_outliers(values) for values in timed], axis=1)
     network, scales = network_mean(demands)
     around = _weather(clock, is_holiday, weather and weather.between(inflows.first, end))
     ahead = _ahead(clock.clock_h[before : before + hours] - position)
