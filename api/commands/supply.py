@@ -11,6 +11,7 @@ from api.commands.options import Json, print_json, print_table, readable, say
 from api.commands.supply_criticality import criticality
 from api.commands.supply_demand import backtest_demand, forecast_demand
 from api.commands.supply_outage import outage
+from api.commands.supply_scenario import scenario
 from api.run_table import writable, write_run
 
 app = typer.Typer(help="Run the supply model.", no_args_is_help=True)
@@ -20,6 +21,7 @@ app.command("criticality")(criticality)
 app.command("forecast-demand")(forecast_demand)
 app.command("backtest-demand")(backtest_demand)
 app.command("outage")(outage)
+app.command("scenario")(scenario)
 
 
 @app.callback()

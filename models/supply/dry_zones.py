@@ -70,10 +70,11 @@ class DryZones:
         self._length_m = project.units.length_m
         self._consumers = np.zeros(project.node_count, dtype=np.bool_)
         self._consumers[facts.demands.node[facts.demands.consumes]] = True
+        self._consumers[setup.more_consumers] = True
         self.left_out = np.zeros(project.node_count, dtype=np.bool_)
         self._seen: tuple[Booleans, Floats] | None = None
         self._tanks = _Tanks.of(facts)
-        self._categories: dict[int, list[tuple[float, int]]] = {}
+        self._categories: dict[int, list[int]] = {}
         self._patterns: dict[int, Floats] = {}
 
     def settle(self, status: Floats, head: Floats, demand: Floats, full: Floats) -> bool:
@@ -100,7 +101,10 @@ class DryZones:
         period = (now_s + self._project.time(TimeValue.PATTERN_START)) // self._project.time(TimeValue.PATTERN_STEP)
         multiplier = self._project.option(Option.DEMAND_MULTIPLIER)
         for node, categories in self._categories.items():
-            full[node] = multiplier * sum(base * self._pattern_value(pattern, period) for base, pattern in categories)
+            full[node] = multiplier * sum(
+                self._project.base_demand(node + 1, category) * self._pattern_value(pattern, period)
+                for category, pattern in enumerate(categories, start=1)
+            )
 
     def take_all_in(self) -> None:
         """Put back into the project what was taken out of it."""
@@ -129,12 +133,12 @@ class DryZones:
 
     def _leave_out(self, node: int) -> None:
         self._nothing = self._nothing or self._setup.add_pattern(_NOTHING, [0.0])
-        self._categories[node] = self._project.demands(node + 1)
+        self._categories[node] = [pattern for _, pattern in self._project.demands(node + 1)]
         for category in range(1, len(self._categories[node]) + 1):
             self._project.set_demand_pattern(node + 1, category, self._nothing)
 
     def _take_in(self, node: int) -> None:
-        for category, (_, pattern) in enumerate(self._categories.pop(node), start=1):
+        for category, pattern in enumerate(self._categories.pop(node), start=1):
             self._project.set_demand_pattern(node + 1, category, pattern)
 
     def _tie_down(self, cut_off: Booleans, is_open: Booleans) -> None:

@@ -110,6 +110,7 @@ class LinkValue(IntEnum):
     SETTING = 12
     SPEED_PATTERN = 15
     HEAD_CURVE = 19
+    EFFICIENCY_CURVE = 20
     LOSS_CURVE = 24
     LEAK_AREA = 26
 
@@ -134,10 +135,12 @@ class Option(IntEnum):
     ACCURACY = 1
     EMITTER_EXPONENT = 3
     DEMAND_MULTIPLIER = 4
+    PUMP_EFFICIENCY = 8
     HEAD_LOSS_FORMULA = 7
     SPECIFIC_GRAVITY = 12
     RELATIVE_VISCOSITY = 13
     UNBALANCED_TRIALS = 14
+    EMITTER_BACKFLOW = 24
     PRESSURE_UNITS = 25
 
 
@@ -441,6 +444,11 @@ class Project:
     def set_base_demand(self, node: int, category: int, demand: float) -> None:
         """Set the base demand of a category (from 1) of a junction."""
         self._call("EN_setbasedemand", c_int(node), c_int(category), c_double(demand))
+
+    def add_demand(self, node: int, base: float) -> int:
+        """Add a demand category without a pattern to a junction and return its number (from 1)."""
+        self._call("EN_adddemand", c_int(node), c_double(base), c_char_p(b""), c_char_p(b""))
+        return self._integer("EN_getnumdemands", c_int(node))
 
     def set_pattern(self, pattern: int, values: Sequence[float] | Values) -> None:
         """Replace the multipliers of a time pattern."""

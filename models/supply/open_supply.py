@@ -72,7 +72,9 @@ class OpenSupply:
 class Setup:
     """A project set up for one question. Indices count from 1, values are in the engine's units.
 
-    `shut_check_valves` are the positions (from 0) of the check valves that were shut in the middle of the run.
+    `shut_check_valves` are the positions (from 0) of the check valves that were shut in the middle of the run,
+    `demands_set` counts how often base demands were changed, `more_consumers` are the positions (from 0) of the
+    junctions that got another demand.
     """
 
     def __init__(self, project: Project, facts: ModelFacts, initial_levels: Floats) -> None:
@@ -80,6 +82,8 @@ class Setup:
         self._initial_levels = initial_levels
         self.is_spent = False
         self.shut_check_valves: list[int] = []
+        self.demands_set = 0
+        self.more_consumers: list[int] = []
         self._put_back: list[Callable[[], None]] = []
 
     def put_back(self) -> None:
@@ -133,9 +137,21 @@ class Setup:
         self.project.set_demand_pattern(node, category, pattern)
 
     def set_base_demand(self, node: int, category: int, demand: float) -> None:
-        """Set the base demand of a category (from 1) of a junction."""
+        """Set the base demand of a category (from 1) of a junction, also in the middle of the run."""
         self.is_spent = True
+        self.demands_set += 1
         self.project.set_base_demand(node, category, demand)
+
+    def add_demand(self, node: int) -> int:
+        """Add a demand category to a junction, nothing as yet, and return its number (from 1)."""
+        self.is_spent = True
+        self.more_consumers.append(node - 1)
+        return self.project.add_demand(node, 0.0)
+
+    def set_emitter(self, node: int, coefficient: float) -> None:
+        """Let water out of a junction: flow is the coefficient times the pressure to the emitters' exponent."""
+        self.is_spent = True
+        self.project.set_node(node, NodeValue.EMITTER, coefficient)
 
     def set_control(self, control: int, kind: ControlType, link: int, setting: float, node: int, level: float) -> None:
         """Replace a simple control."""

@@ -1,7 +1,8 @@
 """Keeping what a run computes, solution by solution, in arrays that grow by doubling.
 
 EPANET hands values out node by node, some 10 ns each, so only what can have changed is read: what consumers want
-changes with the pattern's period alone, and what they get is what leaves their node unless there is leakage too.
+changes with the pattern's period or by our own hand, and what they get is what leaves their node unless there is
+leakage too.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Recording:
         self._setup, self._project, self._facts = setup, project, setup.facts
         self._zones = DryZones(setup, source_graph(setup.facts))
         self._pattern = project.time(TimeValue.PATTERN_START), project.time(TimeValue.PATTERN_STEP)
-        self._period: int | None = None
+        self._period: tuple[int, int] | None = None
         self._leaks = _leaks(project)
         rows = project.time(TimeValue.DURATION) // max(project.time(TimeValue.HYDRAULIC_STEP), 1) + _SPARE_STEPS
         nodes, links = project.node_count, project.link_count
@@ -80,7 +81,7 @@ class Recording:
 
     def _read_full(self, now_s: int, row: int) -> None:
         start_s, step_s = self._pattern
-        period = (now_s + start_s) // step_s
+        period = (now_s + start_s) // step_s, self._setup.demands_set
         if period == self._period:
             self._full[row] = self._full[row - 1]
             return

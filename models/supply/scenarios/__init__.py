@@ -1,0 +1,1 @@
+"""What-if runs of the supply model."""
