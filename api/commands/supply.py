@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from api.commands.options import Json, print_json, print_table, readable, say
+from api.commands.supply_backtest_state import backtest_state
 from api.commands.supply_criticality import criticality
 from api.commands.supply_outage import outage
 from api.run_table import writable, write_run
@@ -15,6 +16,7 @@ from api.run_table import writable, write_run
 app = typer.Typer(help="Run the supply model.", no_args_is_help=True)
 
 
+app.command("backtest-state")(backtest_state)
 app.command("criticality")(criticality)
 app.command("outage")(outage)
 

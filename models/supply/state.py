@@ -15,6 +15,7 @@ import numpy as np
 
 from models.demand import HIGHEST_SCALE, LOWEST_SCALE, DemandBasis, DemandForecast, forecast_demand, observed_scale
 from models.supply.balance import STALE_AFTER_PERIODS, ObservedDemand, observe_demand, sensors_at, series_of
+from models.supply.conditioning import brought_up_to_date
 from models.supply.controls import Call, level_call, time_call, timer_cycle_s
 from models.supply.epanet import LinkType
 from models.supply.facts import Control, Floats, Integers, ModelFacts, TankFacts
@@ -301,14 +302,15 @@ def _forecast(
     network_scale = _network_scale(observed, districts, past)
     unknown = np.full(observed.hours, np.nan)
     return tuple(
-        forecast_demand(
-            district,
-            observed.by_district.get(district, unknown),
+        brought_up_to_date(
+            forecast_demand(district, seen, past[position], ahead[position], network_scale=network_scale),
+            seen,
             past[position],
             ahead[position],
             network_scale=network_scale,
         )
         for position, district in enumerate(districts)
+        for seen in (observed.by_district.get(district, unknown),)
     )
 
 
