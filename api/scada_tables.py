@@ -18,7 +18,7 @@ from twin.readings import ElementType, Sensor
 from twin.units import Quantity, scale_of
 
 if TYPE_CHECKING:
-    from models.supply.backtest_state import Track
+    from models.supply.tracks import Track
 
 _TABLES = (
     ("pressure", Quantity.PRESSURE, ElementType.NODE, "m"),
@@ -55,7 +55,7 @@ def read_scada(folder: Path) -> list[Track]:
 
 
 def _tracks(table: Any, quantity: Quantity, element_type: ElementType, factor: float) -> list[Track]:
-    from models.supply.backtest_state import Track
+    from models.supply.tracks import Track
 
     times_s = table.index.as_unit("us").asi8 / 1e6
     every_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 300.0

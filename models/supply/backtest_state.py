@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 from typing import Any
@@ -30,12 +30,13 @@ from models.supply.open_supply import open_supply
 from models.supply.results import HOUR_S
 from models.supply.simulation import prepare_times, run
 from models.supply.state import SupplyState, state_at
+from models.supply.tracks import Track, moment_of
 from twin.clock import format_time
 from twin.errors import InputError, ModelError
 from twin.network import Network
 from twin.ports import SupplyRequest
 from twin.readings import ElementType, Reading, Sensor
-from twin.units import Quantity, si_unit
+from twin.units import Quantity
 
 LEAD_S = HOUR_S
 HISTORY = timedelta(days=14)
@@ -45,40 +46,6 @@ _HOURS_AT_ONCE = 24 * 14
 _SECONDS_AN_HOUR = 2.0
 _CONTINUE_TRIALS = 10
 _STATE_READS = frozenset({Quantity.FLOW, Quantity.LEVEL, Quantity.STATUS})
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Track:
-    """What one sensor said: `times_s` in seconds since 1970 (UTC, rising), `values` in SI."""
-
-    sensor: Sensor
-    times_s: Floats
-    values: Floats
-
-    def between(self, since_s: float, until_s: float) -> Track:
-        """Return what was observed in [since, until]."""
-        first, last = np.searchsorted(self.times_s, since_s), np.searchsorted(self.times_s, until_s, side="right")
-        return replace(self, times_s=self.times_s[first:last], values=self.values[first:last])
-
-    def at(self, moments_s: Floats) -> Floats:
-        """Return the value observed at each moment, within half of the sensor's interval; NaN where there is none."""
-        if not len(self.times_s):
-            return np.full(len(moments_s), np.nan)
-        after = np.clip(np.searchsorted(self.times_s, moments_s), 1, max(len(self.times_s) - 1, 1))
-        after = np.minimum(after, len(self.times_s) - 1)
-        before = np.maximum(after - 1, 0)
-        nearer = np.abs(self.times_s[before] - moments_s) < np.abs(self.times_s[after] - moments_s)
-        nearest = np.where(nearer, before, after)
-        near = np.abs(self.times_s[nearest] - moments_s) <= self.sensor.expected_every_s / 2
-        return np.where(near, self.values[nearest], np.nan)
-
-    def readings(self) -> list[Reading]:
-        """Return the values as trusted readings that were known when they were observed."""
-        unit = si_unit(self.sensor.quantity)
-        return [
-            Reading(self.sensor.sensor_id, moment, moment, value, unit, value, unit)
-            for moment, value in zip(map(_moment, self.times_s.tolist()), self.values.tolist(), strict=True)
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +159,7 @@ def _hours(judged: Sequence[Track], start: datetime | None, end: datetime | None
     first_s = -(-first_s // HOUR_S) * HOUR_S
     if last_s < first_s:
         raise InputError("there is no full hour between the start and the end")
-    return tuple(_moment(second) for second in np.arange(first_s, last_s + 1, every_h * HOUR_S).tolist())
+    return tuple(moment_of(second) for second in np.arange(first_s, last_s + 1, every_h * HOUR_S).tolist())
 
 
 def _parts(hours: tuple[datetime, ...]) -> Iterator[tuple[datetime, ...]]:
@@ -212,10 +179,6 @@ def _all(answers: Sequence[_Walked | ModelError]) -> list[_Walked]:
             raise answer
         walked.append(answer)
     return walked
-
-
-def _moment(second: float) -> datetime:
-    return datetime.fromtimestamp(second, UTC)
 
 
 # ----------------------------------------------------------------------------------------------------- in a worker
