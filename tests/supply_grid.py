@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import wntr
 
 from models.supply.tracks import Track
@@ -119,6 +120,19 @@ def leak_at(node: str, hour: float, diameter_m: float) -> Callable[[Any], None]:
         town.get_node(node).add_demand(m3s, "burst")
 
     return change
+
+
+def write_tables(folder: Path, tracks: Iterable[Track]) -> None:
+    """Write tracks as the SCADA tables of a folder: pressures in m, flows in m3/h."""
+    folder.mkdir(exist_ok=True)
+    known = list(tracks)
+    for quantity, factor in ((Quantity.PRESSURE, 1.0), (Quantity.FLOW, 3600.0)):
+        columns = {
+            track.sensor.element_id: pd.Series(track.values * factor, pd.to_datetime(track.times_s, unit="s"))
+            for track in known
+            if track.sensor.quantity is quantity
+        }
+        pd.DataFrame(columns).rename_axis("Timestamp").to_parquet(folder / f"x_{quantity}s.parquet")
 
 
 def _sensor(quantity: Quantity, kind: ElementType, element: str) -> Sensor:

@@ -83,43 +83,53 @@ class _Tried:
     left: float
 
 
-def find_mismatch(moments: Moments, *, usual: Usual | None = None, limit_s: float = 60.0) -> Mismatch:
+def find_mismatch(
+    moments: Moments,
+    *,
+    usual: Usual | None = None,
+    model_sd_m: float = MODEL_SD_M,
+    off_sd: float = OFF_SD,
+    limit_s: float = 60.0,
+) -> Mismatch:
     """Return what explains the residuals of a watch's moments.
+
+    Without usual residuals pressures may be off by `model_sd_m` (one standard deviation). Candidates are looked for if
+    a sensor's mean is further off than `off_sd`.
 
     Raises:
         ModelError: If the model itself cannot be solved at them.
     """
-    return _Finder(moments, usual, time.monotonic() + limit_s).find()
+    return _Finder(moments, usual, model_sd_m, time.monotonic() + limit_s).find(off_sd)
 
 
 class _Finder:
-    def __init__(self, moments: Moments, usual: Usual | None, until: float) -> None:
+    def __init__(self, moments: Moments, usual: Usual | None, model_sd_m: float, until: float) -> None:
         self._moments, self._until = moments, until
         self._watched = moments.watched
         self._rows = range(len(self._watched))
         self._expected = np.array([moments.solve(row) for row in self._rows])
         self._offset = np.zeros(self._watched.places) if usual is None else np.nan_to_num(usual.mean)
-        self._sd = self._deviations(usual)
+        self._sd = self._deviations(usual, model_sd_m)
         self._runs = _runs_of_pipes(moments.facts)
         self._tried = self._untried = 0
 
-    def _deviations(self, usual: Usual | None) -> Floats:
+    def _deviations(self, usual: Usual | None, model_sd_m: float) -> Floats:
         """Return the standard deviation of each residual (moments, places)."""
         pressures = len(self._watched.pressure_nodes)
         flow = np.abs(self._expected[:, pressures:])
         sd = np.empty_like(self._expected)
         if usual is None:
-            sd[:, :pressures] = MODEL_SD_M
+            sd[:, :pressures] = model_sd_m
             sd[:, pressures:] = np.hypot(MODEL_SD_SHARE * flow, FLOOR_M3S)
             return sd
         sd[:, :pressures] = np.hypot(usual.sd[:pressures], FLOOR_M)
         sd[:, pressures:] = np.maximum(np.hypot(usual.sd[pressures:], FLOOR_M3S), FLOOR_SHARE * flow)
         return sd
 
-    def find(self) -> Mismatch:
+    def find(self, off_sd: float) -> Mismatch:
         residuals = self._watched.observed - self._expected - self._offset
         mean_z = np.nan_to_num(_mean(residuals / self._sd))
-        off = [int(place) for place in np.argsort(-np.abs(mean_z)) if abs(mean_z[place]) > OFF_SD]
+        off = [int(place) for place in np.argsort(-np.abs(mean_z)) if abs(mean_z[place]) > off_sd]
         if not off:
             return Mismatch(Verdict.NOTHING, len(self._rows))
         names = self._names()

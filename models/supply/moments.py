@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.supply.connectivity import source_graph
-from models.supply.epanet import DemandModel, LinkType, LinkValue, NodeType, NodeValue, Option, TimeValue
+from models.supply.epanet import DemandModel, LinkType, LinkValue, NodeType, NodeValue, Option, Project, TimeValue
 from models.supply.facts import Floats, ModelFacts
 from models.supply.open_supply import OpenSupply, Setup
+from models.supply.units import EngineUnits
 from models.supply.watch import Watch, pattern_at
 
 _ACCURACY = 1e-4
@@ -50,6 +51,8 @@ class Moments:
         self._emitters = setup.project.node_values(NodeValue.EMITTER)
         self._made: list[tuple[int, int, int]] = []
         self._base: dict[int, Floats] = {}
+        self._factor = np.ones(len(setup.facts.link_ids))
+        self._share = np.ones(watched.demand_m3s.shape[1])
         self._prepare()
 
     def _prepare(self) -> None:
@@ -75,40 +78,51 @@ class Moments:
         for link in self.watched.is_open:
             setup.release(link + 1)
 
-    def set_roughness(self, factor: Floats) -> None:
-        """Multiply the roughness of each link by a factor, from the next solution on."""
-        self._setup.is_spent = True
-        for link in np.flatnonzero([kind in _PIPES for kind in self.facts.link_types]):
-            self._project.set_link(int(link) + 1, LinkValue.ROUGHNESS, self._roughness[link] * factor[link])
+    @property
+    def project(self) -> Project:
+        """The project that is solved."""
+        return self._project
 
-    def solve(
-        self, row: int, *, flipped: Mapping[int, bool] = NOTHING, leak: Leak | None = None, share: Floats | None = None
-    ) -> Floats:
+    @property
+    def units(self) -> EngineUnits:
+        """The units of the project."""
+        return self._project.units
+
+    def set_factors(self, roughness: Floats, demand: Floats) -> None:
+        """Multiply the roughness of each pipe, and the demand of each district, from the next solution on."""
+        self._setup.is_spent = True
+        self._share = demand
+        self._base.clear()
+        for link in np.flatnonzero(roughness != self._factor):
+            if self.facts.link_types[link] in _PIPES:
+                self._project.set_link(int(link) + 1, LinkValue.ROUGHNESS, self._roughness[link] * roughness[link])
+        self._factor = roughness.copy()
+
+    def solve(self, row: int, *, flipped: Mapping[int, bool] = NOTHING, leak: Leak | None = None) -> Floats:
         """Return what sensors should say at a moment (columns as in the watch): m, then m3/s.
 
         `flipped` says which links (positions) are open or closed whatever the model says. A leak in a balanced
-        district is drawn in the place of its consumers' water, since what flows in is known. `share` multiplies the
-        districts' demand.
+        district is drawn in the place of its consumers' water, since what flows in is known.
         """
-        self._solve(row, flipped, leak, share)
+        self._solve(row, flipped, leak)
         return self._values()
 
     def leak_m3s(self, leak: Leak, row: int) -> float:
         """Return what a leak loses at a moment, by the pressure that its node has without it."""
         if row not in self._base:
-            self._solve(row, NOTHING, None, None)
+            self._solve(row, NOTHING, None)
             head_m = self._project.node_values(NodeValue.HEAD) * self._project.units.length_m
             self._base[row] = np.maximum(head_m - self.facts.elevation_m, 0.0)
         return leak.per_root_m * float(np.sqrt(self._base[row][leak.node]))
 
     def flows_m3s(self, row: int) -> Floats:
         """Return the flow in every link at a moment."""
-        self._solve(row, NOTHING, None, None)
+        self._solve(row, NOTHING, None)
         return self._project.link_values(LinkValue.FLOW) * self._project.units.flow_m3s
 
     def cuts_off(self, row: int, link: int) -> bool:
         """Whether closing a link leaves a consumer, or a sensor's node, without any source at a moment."""
-        self._solve(row, NOTHING, None, None)
+        self._solve(row, NOTHING, None)
         project, facts = self._project, self.facts
         is_open = project.link_values(LinkValue.STATUS) > 0
         head_m = project.node_values(NodeValue.HEAD) * project.units.length_m
@@ -124,10 +138,10 @@ class Moments:
 
     # ------------------------------------------------------------------------------------------------ one solution
 
-    def _solve(self, row: int, flipped: Mapping[int, bool], leak: Leak | None, share: Floats | None) -> None:
+    def _solve(self, row: int, flipped: Mapping[int, bool], leak: Leak | None) -> None:
         project, watched = self._project, self.watched
         clock_s = watched.model_time_s[row : row + 1]
-        scale = self._scale[row] if share is None else self._scale[row] * share
+        scale = self._scale[row] * self._share
         scale = scale if leak is None else self._without(scale, leak, row)
         for group, pattern, index in self._made:
             project.set_pattern(index, pattern_at(self.facts, pattern, clock_s) * scale[group])

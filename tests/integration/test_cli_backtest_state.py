@@ -15,9 +15,7 @@ import pandas as pd
 import pytest
 import wntr
 from command_line import CommandLine
-from supply_grid import close_at, grid_inp, real_town
-
-from twin.units import Quantity
+from supply_grid import close_at, grid_inp, real_town, write_tables
 
 NETWORK = """
 [JUNCTIONS]
@@ -129,14 +127,7 @@ def test_tables_that_cannot_be_used_are_named(
 
 def test_mismatch_names_a_pipe_closed_in_the_tables_town_only(cli: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "town.inp").write_text(grid_inp(), encoding="utf-8")
-    (tmp_path / "scada").mkdir()
-    for quantity, factor in ((Quantity.PRESSURE, 1.0), (Quantity.FLOW, 3600.0)):
-        columns = {
-            track.sensor.element_id: pd.Series(track.values * factor, pd.to_datetime(track.times_s, unit="s"))
-            for track in real_town(tmp_path, close_at("h00", 30))
-            if track.sensor.quantity is quantity
-        }
-        pd.DataFrame(columns).rename_axis("Timestamp").to_parquet(tmp_path / "scada" / f"x_{quantity}s.parquet")
+    write_tables(tmp_path / "scada", real_town(tmp_path, close_at("h00", 30)))
     arguments = ["--network", tmp_path / "town.inp", "--scada", tmp_path / "scada", "--at", "2026-01-06T22:00Z"]
     span = ["--usual-days", "1.1", "--usual-to", "2026-01-06T05:00Z"]
     answer = cli("supply", "mismatch", *map(str, arguments), *span, "--json").json
