@@ -20,6 +20,7 @@ from twin.incidents import Incident, IncidentKind, IncidentState
 from twin.network import Network, NetworkKind
 from twin.notices import Notice, NoticeState, NoticeText
 from twin.readings import Reading, Sensor
+from twin.residuals import Residual
 from twin.rollups import Every, Rollup
 from twin.trust import TrustDay
 from twin.windows import Window
@@ -412,6 +413,35 @@ class TrustLog(Protocol):
         ...
 
 
+class ResidualLog(Protocol):
+    """What sensors read beside the state of the supply model, as series."""
+
+    def save_residuals(self, residuals: Sequence[Residual]) -> None:
+        """Keep residuals, all or none; of the same sensor and reading the last counts."""
+        ...
+
+    def residuals(
+        self,
+        *,
+        sensor_id: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        known_at: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Residual]:
+        """List residuals by observed_at (start inclusive, end exclusive), newest first."""
+        ...
+
+    def residuals_since(self, start: datetime, *, known_at: datetime) -> list[Residual]:
+        """Return all residuals of readings from `start` on that were known by then, by observed_at and sensor."""
+        ...
+
+    def drop_residuals(self, before: datetime) -> int:
+        """Forget residuals of readings before a moment; return how many."""
+        ...
+
+
 class StaleMarks(Protocol):
     """Sensors whose sender said that it is gone: their last value says nothing of now."""
 
@@ -675,6 +705,7 @@ class Registry(
     StaleMarks,
     ImportLog,
     TrustLog,
+    ResidualLog,
     Protocol,
 ):
     """Everything relational, in one database. Use cases ask for the narrow ports above, not for this."""
