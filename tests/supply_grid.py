@@ -51,7 +51,7 @@ def grid_inp(*, closed: Iterable[str] = ()) -> str:
             "[PIPES]",
             *pipes,
             f"[PATTERNS]\nDAY {_PATTERN}",
-            "[TIMES]\nDuration 48:00\nHydraulic Timestep 0:20\nReport Timestep 0:20\nPattern Timestep 1:00",
+            "[TIMES]\nDuration 72:00\nHydraulic Timestep 0:20\nReport Timestep 0:20\nPattern Timestep 1:00",
             "[OPTIONS]\nUnits LPS\nHeadloss H-W\nAccuracy 0.0001",
             "[END]",
         ]
@@ -61,7 +61,7 @@ def grid_inp(*, closed: Iterable[str] = ()) -> str:
 def real_town(
     folder: Path, change: Callable[[Any], None] | None = None, *, seed: int = 1, closed: Iterable[str] = ()
 ) -> list[Track]:
-    """Return what the sensors of the "real" town read in 48 h, as WNTR's EPANET 2.2 has it.
+    """Return what the sensors of the "real" town read in 72 h, as WNTR's EPANET 2.2 has it.
 
     Its pipes are up to 5 % rougher or smoother than the model's, its consumers draw up to 10 % more or less; `change`
     does to it (a WNTR model) what else is different.
@@ -110,13 +110,30 @@ def close_at(link: str, hour: float) -> Callable[[Any], None]:
     return change
 
 
+def close_between(link: str, hour: float, until_hour: float) -> Callable[[Any], None]:
+    """Return what closes a link of a WNTR model at an hour and opens it at a later one."""
+
+    def change(town: Any) -> None:
+        close_at(link, hour)(town)
+        control = wntr.network.controls
+        town.add_control(
+            "opening",
+            control.Control(
+                control.SimTimeCondition(town, ">=", until_hour * 3600),
+                control.ControlAction(town.get_link(link), "status", wntr.network.LinkStatus.Opened),
+            ),
+        )
+
+    return change
+
+
 def leak_at(node: str, hour: float, diameter_m: float) -> Callable[[Any], None]:
     """Return what breaks a hole open at a node of a WNTR model at an hour: its flow, drawn as demand."""
 
     def change(town: Any) -> None:
         m3s = 0.75 * np.pi * diameter_m**2 / 4 * np.sqrt(2 * 9.81 * 50)
         step = int(hour)
-        town.add_pattern("burst", [0.0] * step + [1.0] * (48 - step))
+        town.add_pattern("burst", [0.0] * step + [1.0] * (72 - step))
         town.get_node(node).add_demand(m3s, "burst")
 
     return change

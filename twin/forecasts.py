@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from twin.mismatch import Mismatch
+
 
 class Rung(StrEnum):
     """The rung of the weather ladder that a forecast stands on, best first."""
@@ -176,6 +178,8 @@ class SupplyForecast:
     measured: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
     assumed_area: tuple[str, ...] = ()
+    mismatch: Mismatch | None = None
+    """What the residuals of the last hours say is different in the network; None while none lies off."""
 
     def resting_on_assumption(self, node_ids: Iterable[str]) -> frozenset[str]:
         """Return those of the nodes whose supply could rest on what is merely assumed."""

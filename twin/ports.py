@@ -17,6 +17,7 @@ from twin.events import Event, EventKind
 from twin.forecasts import DrainageForecast, DrainageState, Run, RunKind, SupplyForecast, WeatherEnsemble
 from twin.gaps import Gap, GapState, GapTotals
 from twin.incidents import Incident, IncidentKind, IncidentState
+from twin.mismatch import Mismatch
 from twin.network import Network, NetworkKind
 from twin.notices import Notice, NoticeState, NoticeText
 from twin.readings import Reading, Sensor
@@ -762,6 +763,30 @@ class SupplyModel(Protocol):
 
     def run(self, request: SupplyRequest) -> SupplyForecast:
         """Return the look-ahead from T0, or raise ModelError with the cause."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MismatchQuestion:
+    """What a search for a mismatch is made from: hourly moments up to `at`, and the ordinary time before it.
+
+    `history` holds the trusted readings of `sensors` from two hours before `usual_from` to `at`, in order of time.
+    """
+
+    at: datetime
+    hours: int
+    usual_from: datetime
+    usual_to: datetime
+    sensors: Mapping[str, Sensor]
+    history: Mapping[str, Sequence[Reading]]
+
+
+@runtime_checkable
+class FindsMismatch(Protocol):
+    """A supply model that can say what explains its residuals."""
+
+    def mismatch(self, question: MismatchQuestion) -> Mismatch:
+        """Return what is different between the network and the model, or raise ModelError with the cause."""
         ...
 
 

@@ -88,29 +88,30 @@ class ResidualWatch:
 
     def __init__(self) -> None:
         self._kept: dict[str, deque[Residual]] = defaultdict(deque)
-        self.is_empty = True
 
     def note(self, residuals: Iterable[Residual]) -> None:
         """Remember residuals, in order of time."""
-        self.is_empty = False
         for residual in residuals:
-            kept = self._kept[residual.sensor_id]
-            kept.append(residual)
-            while kept[0].observed_at < residual.observed_at - USUAL:
+            self._kept[residual.sensor_id].append(residual)
+
+    def forget(self, before: datetime) -> None:
+        """Forget residuals of readings before a moment."""
+        for kept in self._kept.values():
+            while kept and kept[0].observed_at < before:
                 kept.popleft()
 
     def off(
         self, sensors: Mapping[str, Sensor], *, now: datetime, usual_to: datetime | None = None
-    ) -> dict[str, float]:
+    ) -> dict[str, float] | None:
         """Return the sensors whose residuals of the last hours lie off what is usual, and by how many deviations.
 
         Usual are those before `usual_to` (by default before the last hours): their median, and a deviation from the
         median of how far they lie from it, with a floor. Sensors of which too little is known are left out, and so is
-        what rests on an assumption.
+        what rests on an assumption. None if no sensor at all could be judged.
         """
         recent_from = now - RECENT
         until = min(recent_from, usual_to or recent_from)
-        off = {}
+        off, judged = {}, 0
         for sensor_id, residuals in sorted(self._kept.items()):
             floor = _FLOORS.get(sensors[sensor_id].quantity) if sensor_id in sensors else None
             told = [residual for residual in residuals if not residual.assumed]
@@ -118,10 +119,11 @@ class ResidualWatch:
             usual = [residual.value for residual in told if residual.observed_at <= until]
             if floor is None or len(recent) < LEAST_RECENT or len(usual) < LEAST_USUAL:
                 continue
+            judged += 1
             deviations = _deviations(recent, usual, floor)
             if abs(deviations) > OFF_SD:
                 off[sensor_id] = deviations
-        return off
+        return off if judged else None
 
 
 def _deviations(recent: Sequence[float], usual: Sequence[float], floor: float) -> float:

@@ -4,7 +4,10 @@ A baseline follows the level of the last 24 hours. A burst, a hot afternoon or a
 in it. So the last known hour is forecast from before it; what was observed over what would have been forecast is `q`.
 Hourly balances scatter (pumps switch, levels are read to the centimetre): with `s` the scatter of the last day's hours
 about the mean of three neighbours, over their mean, the deviation `d = q - 1` counts as `b = d^3 / (d^2 + s^2)`: a jump
-is believed, what is within the scatter is not. Hour h of the forecast is multiplied by `1 + b exp(-h / 12)`.
+is believed, what is within the scatter is not. Hour h of the forecast is multiplied by `1 + b exp(-h / 4)`.
+
+Districts with tanks keep their baseline: what a tank keeps in one hour is known too coarsely, and a tank's outlook must
+not swing with it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 from models.demand import HIGHEST_SCALE, LOWEST_SCALE, DemandForecast, forecast_demand, smoothed
 from models.supply.facts import Floats
 
-FADES_H = 12.0
+FADES_H = 4.0
 _DAY_H = 24
 _LEAST_KNOWN_H = 12
 _OF_THREE = 1.5  # the variance of single hours over that of their deviations from the mean of three

@@ -173,7 +173,7 @@ class _Finder:
                 break
             if is_open or not self._moments.cuts_off(rows[0], link):
                 found.append(self._tried_status(link, is_open))
-        return found
+        return [tried for tried in found if np.isfinite(tried.left)]
 
     def _tried_status(self, link: int, is_open: bool) -> _Tried:
         expected = self._flip(link, is_open, self._rows)
@@ -210,7 +210,7 @@ class _Finder:
         found = []
         for _, node in sorted(screened)[:_SHORTLIST]:
             fitted = self._fit(node, self._rows, fits=_FITS)
-            if fitted is None:
+            if fitted is None or not np.isfinite(fitted[1]):
                 continue
             leak, left, expected = fitted
             lost = float(np.mean([self._moments.leak_m3s(leak, row) for row in self._rows]))

@@ -301,17 +301,16 @@ def _forecast(
     past, ahead = modelled[:, : observed.hours], modelled[:, observed.hours :]
     network_scale = _network_scale(observed, districts, past)
     unknown = np.full(observed.hours, np.nan)
-    return tuple(
-        brought_up_to_date(
-            forecast_demand(district, seen, past[position], ahead[position], network_scale=network_scale),
-            seen,
-            past[position],
-            ahead[position],
-            network_scale=network_scale,
-        )
-        for position, district in enumerate(districts)
-        for seen in (observed.by_district.get(district, unknown),)
-    )
+    with_tanks = {network.district_of_node[tank_id] for tank_id in facts.tanks}
+    forecasts = []
+    for position, district in enumerate(districts):
+        seen = observed.by_district.get(district, unknown)
+        series = seen, past[position], ahead[position]
+        forecast = forecast_demand(district, *series, network_scale=network_scale)
+        if district not in with_tanks:
+            forecast = brought_up_to_date(forecast, *series, network_scale=network_scale)
+        forecasts.append(forecast)
+    return tuple(forecasts)
 
 
 def _network_scale(observed: ObservedDemand, districts: tuple[str, ...], past: Floats) -> float | None:

@@ -62,12 +62,13 @@ def search_mismatch(
     known = [*search.ordinary, *search.moments]
     since, until = min(known).timestamp() - 2 * 3600, search.at.timestamp()
     cut = tuple(track.between(since, until) for track in tracks)
-    return pool.run(_search_here, inp, network, cut, search, zone, limit_s, time_limit_s=2 * limit_s + 60)
+    return pool.run(search_here, inp, network, cut, search, zone, limit_s, time_limit_s=2 * limit_s + 60)
 
 
-def _search_here(
+def search_here(
     inp: bytes, network: Network, tracks: tuple[Track, ...], search: Search, zone: tzinfo, limit_s: float
 ) -> Mismatch:
+    """Search in this process, which must be an engine worker."""
     supply = open_supply(inp)
     watched = watch(tracks, network, supply.facts, search.moments, zone)
     if not watched.places:

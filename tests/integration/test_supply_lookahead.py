@@ -164,14 +164,14 @@ def test_daily_controls_and_patterns_follow_the_local_clock(pool: EnginePool) ->
 def test_observed_demand_scales_the_look_ahead(pool: EnginePool) -> None:
     # P2 is metered: 24 hours of 30 L/s where the model has 15 draw the network's scale to (24 * 2 + 6) / 30 = 1.8, the
     # district's to (24 * 2 + 6 * 1.8) / 30 = 1.96; the hours of yesterday weigh a quarter: (2 + 3 * 1.96) / 4 = 1.97.
-    # Without its last hour the balance would have said 1.95: that this was 2 raises the first hours, fading over 12 h.
+    # Without its last hour the balance would have said 1.95: that this was 2 raises the first hours, fading over 4 h.
     supply = EpanetSupply(ONE_TANK.encode(), pool, model_id="one tank")
     flow = a_sensor("F2", Quantity.FLOW, "P2")
     hourly = [0.030] * (24 * 12 + 1)
     forecast = supply.run(a_request({flow: hourly, LEVEL: [3.0] * len(hourly)}))
     assert supply.network.district_of_node == {"A": "T", "T": "T", "R": "T", "J": "J", "K": "J"}
-    assert forecast.demand_m3 == pytest.approx(1.99 * 24 * 54.0, rel=0.005)
-    assert "demand of J: forecast from yesterday and the model's patterns (1.99 of the model's)" in words(forecast)
+    assert forecast.demand_m3 == pytest.approx(1.98 * 24 * 54.0, rel=0.005)
+    assert "demand of J: forecast from yesterday and the model's patterns (1.98 of the model's)" in words(forecast)
 
 
 def test_a_tank_district_is_balanced_with_what_the_tank_keeps(pool: EnginePool) -> None:
