@@ -108,6 +108,7 @@ class EpanetSupply:
             measured=state.measured,
             assumed=state.assumed,
             assumed_area=area_of(state.assumed, network, loaded.facts),
+            rests=state.rests,
         )
 
     def mismatch(self, question: MismatchQuestion) -> Mismatch:

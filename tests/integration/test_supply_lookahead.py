@@ -93,11 +93,47 @@ def test_flow_tells_of_a_stopped_pump_too_and_belies_a_wrong_status(one_tank: Ep
     assert running.outages == ()
 
 
-def test_old_values_are_not_used_and_said(one_tank: EpanetSupply) -> None:
+def test_an_old_level_is_held_for_two_hours_as_an_assumption_and_that_is_said(one_tank: EpanetSupply) -> None:
     forecast = one_tank.run(a_request({LEVEL: 1.5, PUMP: 0.0}, age=timedelta(minutes=16)))
-    assert forecast.tanks[0].level_m == pytest.approx(3.0)
+    assert forecast.tanks[0].level_m == pytest.approx(1.5)
+    assert (forecast.tanks[0].measured, "T" in forecast.assumed) == (False, True)
     assert "level of T (LT): not used, its last value is of 2026-01-04T23:44:00Z" in words(forecast)
+    assert "tank T: no fresh level, 1.50 m of 2026-01-04T23:44:00Z is held (assumed)" in words(forecast)
+
+
+def test_older_values_are_not_used_and_said(one_tank: EpanetSupply) -> None:
+    forecast = one_tank.run(a_request({LEVEL: 1.5, PUMP: 0.0}, age=timedelta(minutes=121)))
+    assert forecast.tanks[0].level_m == pytest.approx(3.0)
+    assert "level of T (LT): not used, its last value is of 2026-01-04T21:59:00Z" in words(forecast)
     assert "tank T: no level known, the model's 3.00 m is taken" in words(forecast)
+
+
+HOURLY = [0.030] * (24 * 12 + 1)
+TWO_HOURS = [0.030] * 25
+
+
+@pytest.mark.parametrize(
+    ("values", "age_min", "rungs"),
+    [
+        ({}, 0, {"T": "model", "PU": "control", "T demand": "model"}),
+        ({LEVEL: 3.0}, 0, {"T": "measured"}),
+        ({LEVEL: 3.0}, 16, {"T": "held"}),
+        ({LEVEL: 3.0}, 121, {"T": "model"}),
+        ({PUMP: 1.0}, 0, {"PU": "measured"}),
+        ({PUMP_FLOW: 0.02}, 0, {"PU": "measured"}),
+        ({PUMP: 1.0}, 16, {"PU": "control"}),
+        ({a_sensor("F2", Quantity.FLOW, "P2"): TWO_HOURS, LEVEL: [3.0] * 25}, 0, {"J demand": "scaled"}),
+        ({a_sensor("F2", Quantity.FLOW, "P2"): HOURLY, LEVEL: [3.0] * len(HOURLY)}, 0, {"J demand": "history"}),
+    ],
+)  # fmt: skip
+def test_every_quantity_says_on_which_rung_it_stands(
+    one_tank: EpanetSupply, values: dict[Sensor, float | list[float]], age_min: int, rungs: dict[str, str]
+) -> None:
+    forecast = one_tank.run(a_request(values, age=timedelta(minutes=age_min)))
+    found = {f"{r.element_id}{' demand' if r.quantity == 'demand' else ''}": str(r.rung) for r in forecast.rests}
+    assert found.items() >= rungs.items()
+    assert {"T", "PU"} <= found.keys()
+    assert any(key.endswith("demand") for key in found)
 
 
 @pytest.mark.parametrize(("level", "taken", "said"), [(5.1, 5.0, "held within"), (9.0, 3.0, "outside the tank")])
