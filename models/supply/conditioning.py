@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.demand import HIGHEST_SCALE, LOWEST_SCALE, DemandForecast, forecast_demand, smoothed
+from models.demand.ladder import HIGHEST_SCALE, LOWEST_SCALE, DemandForecast, forecast_demand, smoothed
 from models.supply.facts import Floats
 
 FADES_H = 4.0

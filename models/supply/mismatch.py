@@ -55,6 +55,7 @@ _PROBE_M3S = 2e-3
 _FITS = 3
 _REGULATE = (LinkType.PRV, LinkType.PSV, LinkType.PBV, LinkType.FCV)
 _ALIKE_SD = 0.5
+_MOST_OF_INFLOW = 0.8
 _INEXACT = 0.1
 _VERDICTS = {LEAK: Verdict.LEAK, LESS: Verdict.LESS}
 
@@ -214,10 +215,19 @@ class _Finder:
                 continue
             leak, left, expected = fitted
             lost = float(np.mean([self._moments.leak_m3s(leak, row) for row in self._rows]))
+            if abs(lost) > self._most(node):
+                continue
             share = 1 - left / self._left(self._expected, self._rows)
             what = LEAK if lost > 0 else LESS
             found.append(_Tried(Candidate(what, facts.node_ids[node], share, left, abs(lost)), expected, left))
         return found
+
+    def _most(self, node: int) -> float:
+        """Return how much can leak at a node: in a balanced district no more than most of what flows in."""
+        group = int(self._watched.group_of_node[node])
+        if not self._watched.balanced[group]:
+            return float("inf")
+        return _MOST_OF_INFLOW * float(self._watched.demand_m3s[:, group].mean())
 
     def _fit(self, node: int, rows: Sequence[int], *, fits: int) -> tuple[Leak, float, Floats] | None:
         """Return the leak at a node that fits best, by Gauss-Newton from none; None if none helps."""

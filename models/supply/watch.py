@@ -17,7 +17,7 @@ from datetime import datetime, tzinfo
 import numpy as np
 from numpy.typing import NDArray
 
-from models.demand import HIGHEST_SCALE, LOWEST_SCALE
+from models.demand.ladder import HIGHEST_SCALE, LOWEST_SCALE
 from models.supply.districts import boundaries
 from models.supply.epanet import LinkType
 from models.supply.facts import Floats, Integers, ModelFacts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.demand import forecast_demand
+from models.demand.ladder import forecast_demand
 from models.supply.conditioning import FADES_H, brought_up_to_date
 
 MODEL = np.full(24 * 8, 0.010)
