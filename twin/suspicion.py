@@ -27,7 +27,9 @@ KEPT = timedelta(days=60)
 
 ASKED_EVERY = timedelta(hours=1)
 ASKED_AT_LEAST_EVERY = timedelta(hours=6)
-"""While the model has no answer it is asked more and more seldom."""
+"""After `PATIENT_FOR` searches without an answer the model is asked more and more seldom."""
+
+PATIENT_FOR = 6
 
 SEARCHED_H = 4
 """So many hourly moments are searched: what lies before the change would dilute them."""
@@ -62,7 +64,7 @@ class Suspicion:
         self._watch = ResidualWatch()
         self._searches: list[_Search] = []
         self._off_since: datetime | None = None
-        self._patience = ASKED_EVERY
+        self._unanswered = 0
         self._model_hash = ""
 
     def follow(
@@ -87,7 +89,7 @@ class Suspicion:
         if off is None:
             return Suspected()
         if not off:
-            self._searches, self._off_since, self._patience = [], None, ASKED_EVERY
+            self._searches, self._off_since, self._unanswered = [], None, 0
             return Suspected(judged=True)
         self._off_since = self._off_since or before or now - RECENT
         if not isinstance(model, FindsMismatch):
@@ -117,7 +119,7 @@ class Suspicion:
 
     def _search(self, model: FindsMismatch, now: datetime, sensors: Mapping[str, Sensor]) -> Mismatch:
         last = self._searches[-1] if self._searches else None
-        if last is not None and now - last.at < self._patience:
+        if last is not None and now - last.at < self._interval():
             return last.found
         assert self._off_since is not None
         telling = {one.sensor_id: one for one in sensors.values() if one.quantity in _TELL}
@@ -134,9 +136,13 @@ class Suspicion:
         )
         found = model.mismatch(question)
         self._searches = [*self._searches[-1:], _Search(now, found)]
-        is_named = found.named is not None
-        self._patience = ASKED_EVERY if is_named else min(2 * self._patience, ASKED_AT_LEAST_EVERY)
+        self._unanswered = 0 if found.named is not None else self._unanswered + 1
         return found
+
+    def _interval(self) -> timedelta:
+        """Return how long to wait between two searches."""
+        doublings = min(max(self._unanswered - PATIENT_FOR, 0), 8)
+        return min(ASKED_EVERY * 2**doublings, ASKED_AT_LEAST_EVERY)
 
     def _trusted(self, sensor_id: str, since: datetime, now: datetime) -> list[Reading]:
         readings = self._readings.between(sensor_id, since, now + timedelta(microseconds=1), known_at=now)
