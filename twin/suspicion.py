@@ -142,7 +142,8 @@ class Suspicion:
     def _interval(self) -> timedelta:
         """Return how long to wait between two searches."""
         doublings = min(max(self._unanswered - PATIENT_FOR, 0), 8)
-        return min(ASKED_EVERY * 2**doublings, ASKED_AT_LEAST_EVERY)
+        hours = 1 << doublings
+        return min(ASKED_EVERY * hours, ASKED_AT_LEAST_EVERY)
 
     def _trusted(self, sensor_id: str, since: datetime, now: datetime) -> list[Reading]:
         readings = self._readings.between(sensor_id, since, now + timedelta(microseconds=1), known_at=now)

@@ -7,7 +7,8 @@ seasonal: the mean of the same hour of the last six weeks; where none of them is
     day in the last four weeks.
 nothing: no hour of the last six weeks is known. The forecast is not known either.
 
-Everything is counted on the wall clock, by which people live. Inflows at or after the origin are cut off first.
+Everything is counted on the wall clock, by which people live, but for bursts (`timers`). Inflows at or after the origin
+are cut off first.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from models.demand.learned import Lesson, learn_mean, learn_quantiles
 from models.demand.samples import HORIZON_H, LEAST_PAST_H, Past, network_mean, without_outliers
 from models.demand.seasonal import mean_of_weeks, usual
 from models.demand.surroundings import Booleans, Floats, Integers, Surroundings, WallClock, surroundings
+from models.demand.timers import put_on_clock
 from twin.clock import as_utc, format_time
 from twin.errors import InputError
 from twin.hourly import HourlySeries, epoch_hour
@@ -116,8 +118,9 @@ def _known(
     end = inflows.first + timedelta(hours=len(clock.clock_h))
     position = int(clock.clock_h[before])
     past = inflows.between(inflows.first, origin).between(inflows.first, end)
-    observed = np.stack([clock.put(values)[:position] for values in past.columns.values()], axis=1)
-    demands = np.stack([without_outliers(values) for values in observed.T], axis=1)
+    observed = np.stack([clock.put(v)[:position] for v in past.columns.values()], axis=1)
+    timed = [put_on_clock(clock, v, before)[:position] for v in past.columns.values()]
+    demands = np.stack([without_outliers(values) for values in timed], axis=1)
     network, scales = network_mean(demands)
     around = _weather(clock, is_holiday, weather and weather.between(inflows.first, end))
     ahead = _ahead(clock.clock_h[before : before + hours] - position)
