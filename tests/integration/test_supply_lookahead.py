@@ -16,7 +16,7 @@ from supply_networks import MONDAY, ONE_TANK, a_request, a_sensor
 from models.networks.ctown import SUPPLY_INP
 from models.pool import EnginePool
 from models.supply.model import EpanetSupply
-from twin.forecasts import ShortageKind, SupplyForecast
+from twin.forecasts import ShortageKind, StateRest, StateRung, SupplyForecast
 from twin.readings import Sensor
 from twin.units import Quantity
 
@@ -208,6 +208,19 @@ def test_observed_demand_scales_the_look_ahead(pool: EnginePool) -> None:
     assert supply.network.district_of_node == {"A": "T", "T": "T", "R": "T", "J": "J", "K": "J"}
     assert forecast.demand_m3 == pytest.approx(1.98 * 24 * 54.0, rel=0.005)
     assert "demand of J: forecast from yesterday and the model's patterns (1.98 of the model's)" in words(forecast)
+
+
+def test_meters_of_the_consumers_stand_in_for_a_balance(one_tank: EpanetSupply) -> None:
+    # One district, no flow meter. J and K draw 10 and 5 L/s in the model, their meters say 12 and 6: 1.2 times as much
+    # in two hours, so the scale is (2 * 1.2 + 6) / 8. J alone is two thirds of the demand: too few meters tell nothing.
+    meters = {a_sensor("MJ", Quantity.DEMAND, "J"): [0.012] * 25, a_sensor("MK", Quantity.DEMAND, "K"): [0.006] * 25}
+    known = one_tank.run(a_request({LEVEL: [3.0] * 25, **meters}))
+    assert known.demand_m3 == pytest.approx((2 * 1.2 + 6) / 8 * 24 * 54.0, rel=0.001)
+    assert StateRest("demand", "T", StateRung.SCALED) in known.rests
+    too_few = {sensor: values for sensor, values in meters.items() if sensor.element_id == "J"}
+    unknown = one_tank.run(a_request({LEVEL: [3.0] * 25, **too_few}))
+    assert unknown.demand_m3 == pytest.approx(24 * 54.0, rel=0.001)
+    assert StateRest("demand", "T", StateRung.MODEL) in unknown.rests
 
 
 def test_a_tank_district_is_balanced_with_what_the_tank_keeps(pool: EnginePool) -> None:
