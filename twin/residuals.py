@@ -26,7 +26,7 @@ RECENT = timedelta(hours=6)
 USUAL = timedelta(days=8)
 """How far back residuals are usual."""
 
-LEAST_RECENT = 6
+LEAST_RECENT = 4
 LEAST_USUAL = 24
 OFF_SD = 3.0
 _MAD_TO_SIGMA = 1.4826
