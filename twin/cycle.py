@@ -19,7 +19,7 @@ from twin.clock import Clock
 from twin.detection import Detector
 from twin.errors import InputError, ModelError, UnavailableError
 from twin.findings import Finding, findings_from_drainage, findings_from_sensors, findings_from_supply
-from twin.forecasts import DrainageState, Run, Rung, RunKind, RunStatus, WeatherEnsemble
+from twin.forecasts import DrainageState, Run, Rung, RunKind, RunStatus, SupplyForecast, WeatherEnsemble
 from twin.incidents import Incident, IncidentKind
 from twin.noticeboard import Noticeboard
 from twin.plausibility import Plausibility, doubted
@@ -36,6 +36,7 @@ from twin.ports import (
 from twin.rain import covered_until, interval_of, is_rain, observed_rain, rain_gauges
 from twin.readings import Reading, Sensor
 from twin.staleness import stale_since, without
+from twin.suspicion import Suspected, Suspicion
 from twin.units import Quantity
 
 _LOG = logging.getLogger(__name__)
@@ -112,6 +113,8 @@ class Cycle:
         self._detector = detector
         self._known_since = clock.now()
         self._plausibility = Plausibility()
+        self._suspicion = Suspicion(readings, registry)
+        self._suspected = Suspected()
 
     def turn(self) -> CycleOutcome:
         """Run every model once, judge what they and the sensors say, and tell whom it concerns.
@@ -120,6 +123,7 @@ class Cycle:
             UnavailableError: If a store is away; nothing was decided and the next turn begins afresh.
         """
         now = self._clock.now()
+        self._suspected = Suspected()
         sensors = self._registry.sensors()
         marks = self._registry.stale_marks()
         trusted = self._plausible(now, sensors, self._readings.latest(list(sensors), at=now, known_at=now))
@@ -218,7 +222,25 @@ class Cycle:
             required_pressure_m=self._rules.required_pressure_m,
         )
         forecast = model.run(request)
-        return Run(run_id, RunKind.SUPPLY, now, RunStatus.OK, 0.0, supply=forecast)
+        self._suspected = self._suspect(forecast, model, sensors, latest)
+        told = replace(forecast, mismatch=self._suspected.mismatch)
+        return Run(run_id, RunKind.SUPPLY, now, RunStatus.OK, 0.0, supply=told)
+
+    def _suspect(
+        self,
+        forecast: SupplyForecast,
+        model: SupplyModel,
+        sensors: Mapping[str, Sensor],
+        latest: Mapping[str, Reading],
+    ) -> Suspected:
+        """Return what the residuals say; what goes wrong there costs no forecast."""
+        try:
+            return self._suspicion.follow(forecast, model, sensors, latest, self._registry.open_incidents())
+        except UnavailableError:
+            raise
+        except Exception:
+            _LOG.exception("the residuals could not be judged")
+            return Suspected()
 
     def _run_drainage(self, run_id: str, now: datetime, sensors: Mapping[str, Sensor]) -> Run | None:
         model = self._models.drainage()
@@ -325,6 +347,9 @@ class Cycle:
             if run.supply is not None:
                 findings += findings_from_supply(run.supply, now=now)
                 judged |= SUPPLY_KINDS
+                findings += self._suspected.findings
+                if self._suspected.judged or self._suspected.findings:
+                    judged.add(IncidentKind.STATUS_MISMATCH)
             if run.drainage is not None and run.status is RunStatus.OK and _knows_the_weather(run):
                 findings += findings_from_drainage(
                     run.drainage, now=now, probability_threshold=self._rules.flood_probability

@@ -17,6 +17,7 @@ rules that keep people from being told twice, too early, or that all is well whe
   | tank_low         | 1                     | 2                         |
   | pressure_low     | 2                     | 2                         |
   | sensor_silent    | 1 (cadence x 3 waited)| 2                         |
+  | status_mismatch  | 1 (two searches agree)| 2                         |
 
 - Unknown is not all-clear: kinds that were not judged in a cycle stay untouched, and an `unknown` finding holds its
   incident as it is. Where a model merely assumed what it could not see (`blind_to`), every incident that could rest on
@@ -40,7 +41,13 @@ CONCERNS_CUSTOMERS = frozenset({IncidentKind.OUTAGE_PREDICTED, IncidentKind.OUTA
 """Kinds whose nodes are nodes of the supply network: only these have customers (drainage ids may look the same)."""
 
 GOING_ON = frozenset(
-    {IncidentKind.OUTAGE_OBSERVED, IncidentKind.SENSOR_SILENT, IncidentKind.TANK_LOW, IncidentKind.PRESSURE_LOW}
+    {
+        IncidentKind.OUTAGE_OBSERVED,
+        IncidentKind.SENSOR_SILENT,
+        IncidentKind.TANK_LOW,
+        IncidentKind.PRESSURE_LOW,
+        IncidentKind.STATUS_MISMATCH,
+    }
 )
 """Kinds that are true now: their start is the earliest ever found, however often it is found again."""
 
@@ -74,6 +81,7 @@ DEFAULT_DELAYS: Mapping[IncidentKind, Delays] = {
     IncidentKind.TANK_LOW: Delays(),
     IncidentKind.PRESSURE_LOW: Delays(open_after=2),
     IncidentKind.SENSOR_SILENT: Delays(),
+    IncidentKind.STATUS_MISMATCH: Delays(),
 }
 
 

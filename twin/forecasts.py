@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from twin.mismatch import Mismatch
+
 
 class Rung(StrEnum):
     """The rung of the weather ladder that a forecast stands on, best first."""
@@ -151,6 +153,27 @@ class ForecastSeries:
     values: tuple[float, ...]
 
 
+class StateRung(StrEnum):
+    """The rungs that a quantity of the supply state may stand on, best first; each quantity has some of them."""
+
+    MEASURED = "measured"
+    HELD = "held"  # the last measured value, too old to count as measured: taken for want of a better one
+    HISTORY = "history"  # demand: from the same hours of past weeks or days, and the last hour
+    SCALED = "scaled"  # demand: the model's patterns at the observed scale of the district
+    NETWORK = "network"  # demand: the model's patterns at the scale of the whole network
+    CONTROL = "control"  # a pump or valve: what its control calls for
+    MODEL = "model"  # what the model's file says
+
+
+@dataclass(frozen=True, slots=True)
+class StateRest:
+    """What one quantity of the state at T0 rests on: the level of a tank, the status of a link, a district's demand."""
+
+    quantity: str
+    element_id: str
+    rung: StateRung
+
+
 @dataclass(frozen=True, slots=True)
 class SupplyForecast:
     """The supply network from T0 on: outages, tanks, and the values at the sensors' places.
@@ -176,6 +199,9 @@ class SupplyForecast:
     measured: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
     assumed_area: tuple[str, ...] = ()
+    mismatch: Mismatch | None = None
+    """What the residuals of the last hours say is different in the network; None while none lies off."""
+    rests: tuple[StateRest, ...] = ()
 
     def resting_on_assumption(self, node_ids: Iterable[str]) -> frozenset[str]:
         """Return those of the nodes whose supply could rest on what is merely assumed."""

@@ -18,6 +18,7 @@ class IncidentKind(StrEnum):
     SENSOR_SILENT = "sensor_silent"
     TANK_LOW = "tank_low"
     PRESSURE_LOW = "pressure_low"
+    STATUS_MISMATCH = "status_mismatch"
 
 
 class IncidentState(StrEnum):

@@ -17,9 +17,11 @@ from twin.events import Event, EventKind
 from twin.forecasts import DrainageForecast, DrainageState, Run, RunKind, SupplyForecast, WeatherEnsemble
 from twin.gaps import Gap, GapState, GapTotals
 from twin.incidents import Incident, IncidentKind, IncidentState
+from twin.mismatch import Mismatch
 from twin.network import Network, NetworkKind
 from twin.notices import Notice, NoticeState, NoticeText
 from twin.readings import Reading, Sensor
+from twin.residuals import Residual
 from twin.rollups import Every, Rollup
 from twin.trust import TrustDay
 from twin.windows import Window
@@ -412,6 +414,35 @@ class TrustLog(Protocol):
         ...
 
 
+class ResidualLog(Protocol):
+    """What sensors read beside the state of the supply model, as series."""
+
+    def save_residuals(self, residuals: Sequence[Residual]) -> None:
+        """Keep residuals, all or none; of the same sensor and reading the last counts."""
+        ...
+
+    def residuals(
+        self,
+        *,
+        sensor_id: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        known_at: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Residual]:
+        """List residuals by observed_at (start inclusive, end exclusive), newest first."""
+        ...
+
+    def residuals_since(self, start: datetime, *, known_at: datetime) -> list[Residual]:
+        """Return all residuals of readings from `start` on that were known by then, by observed_at and sensor."""
+        ...
+
+    def drop_residuals(self, before: datetime) -> int:
+        """Forget residuals of readings before a moment; return how many."""
+        ...
+
+
 class StaleMarks(Protocol):
     """Sensors whose sender said that it is gone: their last value says nothing of now."""
 
@@ -675,6 +706,7 @@ class Registry(
     StaleMarks,
     ImportLog,
     TrustLog,
+    ResidualLog,
     Protocol,
 ):
     """Everything relational, in one database. Use cases ask for the narrow ports above, not for this."""
@@ -731,6 +763,30 @@ class SupplyModel(Protocol):
 
     def run(self, request: SupplyRequest) -> SupplyForecast:
         """Return the look-ahead from T0, or raise ModelError with the cause."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MismatchQuestion:
+    """What a search for a mismatch is made from: hourly moments up to `at`, and the ordinary time before it.
+
+    `history` holds the trusted readings of `sensors` from two hours before `usual_from` to `at`, in order of time.
+    """
+
+    at: datetime
+    hours: int
+    usual_from: datetime
+    usual_to: datetime
+    sensors: Mapping[str, Sensor]
+    history: Mapping[str, Sequence[Reading]]
+
+
+@runtime_checkable
+class FindsMismatch(Protocol):
+    """A supply model that can say what explains its residuals."""
+
+    def mismatch(self, question: MismatchQuestion) -> Mismatch:
+        """Return what is different between the network and the model, or raise ModelError with the cause."""
         ...
 
 

@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 
 from api.commands.options import Json, print_json, print_table, readable, say
+from api.commands.supply_backtest_state import backtest_state
+from api.commands.supply_calibrate import calibrate
 from api.commands.supply_criticality import criticality
 from api.commands.supply_demand import backtest_demand, forecast_demand
+from api.commands.supply_mismatch import mismatch
 from api.commands.supply_outage import outage
 from api.commands.supply_scenario import scenario
 from api.run_table import writable, write_run
@@ -17,9 +20,12 @@ from api.run_table import writable, write_run
 app = typer.Typer(help="Run the supply model.", no_args_is_help=True)
 
 
+app.command("backtest-state")(backtest_state)
+app.command("calibrate")(calibrate)
 app.command("criticality")(criticality)
 app.command("forecast-demand")(forecast_demand)
 app.command("backtest-demand")(backtest_demand)
+app.command("mismatch")(mismatch)
 app.command("outage")(outage)
 app.command("scenario")(scenario)
 

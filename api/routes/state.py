@@ -10,7 +10,7 @@ from api.auth import Role, Viewer, services_of
 from api.freshness import latest_good
 from api.routes.query import Cursor, Limit, page_by_key
 from api.schemas.readings import ReadingOut
-from api.schemas.state import ModelStateOut, SensorStateOut, StateOut
+from api.schemas.state import MismatchOut, ModelStateOut, SensorStateOut, StateOut, StateRestOut
 from api.services import Services
 from twin.consumption import is_household
 from twin.forecasts import RunKind
@@ -64,5 +64,7 @@ def _supply_state(services: Services, now: datetime) -> ModelStateOut | None:
         state_at=provenance.state_at,
         age_s=(now - provenance.state_at).total_seconds() if provenance.state_at else None,
         basis=list(provenance.state_basis),
+        rests=[StateRestOut.model_validate(rest) for rest in run.supply.rests],
+        mismatch=None if run.supply.mismatch is None else MismatchOut.model_validate(run.supply.mismatch),
         stale=freshness.stale,
     )

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from api.schemas.base import Out, example
 from api.schemas.readings import ReadingOut
+from twin.forecasts import StateRung
+from twin.mismatch import Verdict
 from twin.units import Quantity
 
 
@@ -23,13 +25,53 @@ class SensorStateOut(Out):
     stale_since: datetime | None = None
 
 
+class StateRestOut(Out):
+    """What one quantity of the state rests on.
+
+    `rung` is the best that was at hand. A tank's level: measured, held (the last one, up to 2 h), model. The status of
+    a pump or valve: measured, control, model. A district's demand: history, scaled, network, model.
+    """
+
+    quantity: str
+    element_id: str
+    rung: StateRung
+
+
+class CandidateOut(Out):
+    """One explanation of residuals: `what` is closed, open, fully open, leak or less (water drawn)."""
+
+    what: str
+    element_id: str
+    explains: float
+    leak_m3s: float
+
+
+class MismatchOut(Out):
+    """What the residuals of the last hours say is different between the network and its model, in `words`.
+
+    Only a `verdict` of status (a link is open or closed unlike in the model), leak or less names something; `same_as`
+    are links that residuals do not tell from it.
+    """
+
+    verdict: Verdict
+    words: str
+    named: CandidateOut | None
+    same_as: list[str]
+    candidates: list[CandidateOut]
+
+
 class ModelStateOut(Out):
-    """The state that the newest supply forecast started from, and what it was taken from."""
+    """The state that the newest supply forecast started from, and what it was taken from.
+
+    `mismatch` is null while no residual lies off.
+    """
 
     run_id: str
     state_at: datetime | None
     age_s: float | None
     basis: list[str]
+    rests: list[StateRestOut]
+    mismatch: MismatchOut | None
     stale: bool
 
 
@@ -64,6 +106,8 @@ class StateOut(Out):
                 "state_at": "2026-01-01T00:00:00Z",
                 "age_s": 300.0,
                 "basis": ["tank T1 level 3.20 m from sensor L1"],
+                "rests": [{"quantity": "level", "element_id": "T1", "rung": "measured"}],
+                "mismatch": None,
                 "stale": False,
             },
         }

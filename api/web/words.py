@@ -106,6 +106,7 @@ KINDS: Mapping[str, Mapping[IncidentKind, str]] = {
         IncidentKind.SENSOR_SILENT: "Falha técnica",
         IncidentKind.TANK_LOW: "Reservatório baixo",
         IncidentKind.PRESSURE_LOW: "Pressão baixa",
+        IncidentKind.STATUS_MISMATCH: "Válvula ou bomba em estado inesperado",
     },
     "en": {
         IncidentKind.OUTAGE_PREDICTED: "Water cut expected",
@@ -114,6 +115,7 @@ KINDS: Mapping[str, Mapping[IncidentKind, str]] = {
         IncidentKind.SENSOR_SILENT: "Technical fault",
         IncidentKind.TANK_LOW: "Tank low",
         IncidentKind.PRESSURE_LOW: "Low pressure",
+        IncidentKind.STATUS_MISMATCH: "Valve or pump not as in the model",
     },
 }
 

@@ -2,11 +2,15 @@
 
 Flow counts as positive from a link's start node to its end node. Hours are counted back from T0: element k of a
 series from the end is the hour ending k hours before T0. What is not measured well enough is NaN, never a guess.
+
+Where most hours have no balance (or a reservoir lies in the district), meters at the consumers' own nodes stand in: the
+sum of those that were heard, over their share of the district's demand in the model, if that is `LEAST_METERED` at
+least.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +26,10 @@ from twin.units import Quantity
 STALE_AFTER_PERIODS = 3
 """A value older than this many of its sensor's periods is not used."""
 
+LEAST_METERED = 0.8
+"""Meters of so much of a district's demand tell the whole of it."""
+
+_ENOUGH_BALANCED = 0.5
 _LONGEST_HISTORY_H = 28 * 24
 
 
@@ -38,7 +46,7 @@ class ObservedDemand:
 
 
 def observe_demand(request: SupplyRequest, network: Network, facts: ModelFacts) -> ObservedDemand:
-    """Balance each district that holds no reservoir over the hours of the request's history."""
+    """Balance each district that holds no reservoir over the hours of the request's history; meters tell of others."""
     hours = _hours_of_history(request)
     flows = _hourly_flows(request, hours)
     filling = {tank_id: _hourly_filling(request, facts.tanks[tank_id], hours) for tank_id in facts.tanks}
@@ -47,16 +55,42 @@ def observe_demand(request: SupplyRequest, network: Network, facts: ModelFacts) 
     all_boundaries = boundaries(network.links, district_of)
     by_district: dict[str, Floats] = {}
     for district in dict.fromkeys(district_of.values()):
-        if district in supplied:
-            continue
-        by_district[district] = _balance(all_boundaries.get(district, []), flows, hours) - _sum(
-            [filling[tank_id] for tank_id in facts.tanks if district_of[tank_id] == district], hours
-        )
-    rest = frozenset(by_district)
+        balance = np.full(hours, np.nan)
+        if district not in supplied:
+            balance = _balance(all_boundaries.get(district, []), flows, hours) - _sum(
+                [filling[tank_id] for tank_id in facts.tanks if district_of[tank_id] == district], hours
+            )
+        if np.isfinite(balance).mean() < _ENOUGH_BALANCED:
+            metered = _metered(request, facts, {n for n, of in district_of.items() if of == district}, hours)
+            balance = np.where(np.isfinite(balance), balance, metered)
+        by_district[district] = balance
+    rest = frozenset(by_district) - supplied
     merged = {node_id: "" if district in rest else "outside" for node_id, district in district_of.items()}
     inflow = _balance(boundaries(network.links, merged).get("", []), flows, hours)
     kept = _sum([filling[tank_id] for tank_id in facts.tanks if district_of[tank_id] in rest], hours)
     return ObservedDemand(hours, by_district, inflow - kept, rest)
+
+
+def _metered(request: SupplyRequest, facts: ModelFacts, nodes: Collection[str], hours: int) -> Floats:
+    """Return the demand of some nodes as their own meters tell it, NaN in hours with too few of them."""
+    base = np.zeros(len(facts.node_ids))
+    np.add.at(base, facts.demands.node[facts.demands.consumes], facts.demands.base_m3s[facts.demands.consumes])
+    share = {node_id: float(base[n]) for n, node_id in enumerate(facts.node_ids) if node_id in nodes and base[n] > 0}
+    total, told, unseen = np.zeros(hours), np.zeros(hours), set(share)
+    for sensor_id in sorted(request.sensors):
+        sensor = request.sensors[sensor_id]
+        is_meter = sensor.quantity is Quantity.DEMAND and sensor.element_type is ElementType.NODE
+        if not is_meter or sensor.connection_id or sensor.element_id not in unseen:  # one household is not its node
+            continue
+        unseen.remove(sensor.element_id)
+        means = _hourly_means(series_of(request, sensor_id), request.issued_at, hours)
+        known = np.isfinite(means)
+        total += np.where(known, means, 0.0)
+        told += np.where(known, share[sensor.element_id], 0.0)
+    enough = told >= LEAST_METERED * sum(share.values())
+    whole: Floats = np.full(hours, np.nan)
+    np.divide(total * sum(share.values()), told, out=whole, where=enough & (told > 0))
+    return whole
 
 
 def series_of(request: SupplyRequest, sensor_id: str) -> Sequence[Reading]:

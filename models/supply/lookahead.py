@@ -28,6 +28,7 @@ from twin.units import Quantity
 
 _EXTRA_TRIALS = 10
 _LEAST_TRIALS = 200
+_LOOSEST_ACCURACY = 1e-3  # at 1e-2, which many files say, a short run loses more than 1 % of its water
 _SHORTEST_ORDINARY_S = DAY_S
 _LONGEST_ORDINARY_S = 7 * DAY_S
 _KNOWN_RUNS = 16
@@ -137,6 +138,7 @@ def _prepare(setup: Setup, required_pressure_m: float) -> None:
     setup.set_pressure_driven(required_pressure_m)
     setup.set_option(Option.UNBALANCED_TRIALS, _EXTRA_TRIALS)
     setup.set_option(Option.TRIALS, max(setup.project.option(Option.TRIALS), _LEAST_TRIALS))
+    setup.set_option(Option.ACCURACY, min(setup.project.option(Option.ACCURACY), _LOOSEST_ACCURACY))
 
 
 def _align_timers(setup: Setup, facts: ModelFacts, model_time_s: int) -> None:

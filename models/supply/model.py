@@ -14,9 +14,12 @@ from models.supply.districts import metered_links, names_at_nodes, with_district
 from models.supply.loader import LoadedModel, load_model
 from models.supply.lookahead import Lookahead, LookaheadTask, SensorPlace, look_ahead, valid_at
 from models.supply.state import SupplyState, state_at
+from models.supply.suspicion import Search, search_here
+from models.supply.tracks import track_of
 from twin.forecasts import Provenance, SupplyForecast
+from twin.mismatch import Mismatch
 from twin.network import Network
-from twin.ports import SupplyRequest
+from twin.ports import MismatchQuestion, SupplyRequest
 from twin.readings import ElementType, Sensor
 from twin.units import Quantity
 
@@ -105,6 +108,26 @@ class EpanetSupply:
             measured=state.measured,
             assumed=state.assumed,
             assumed_area=area_of(state.assumed, network, loaded.facts),
+            rests=state.rests,
+        )
+
+    def mismatch(self, question: MismatchQuestion) -> Mismatch:
+        """Return what explains the residuals of the last hours: a link's status, a leak, or nothing that can be told.
+
+        Raises:
+            ModelError: If there is no answer, with the cause.
+            InputError: If the INP cannot be read, or no sensor is at a node or link of the model.
+        """
+        network = self._network_between(_Districting.of(question.sensors.values()))
+        tracks = tuple(
+            track_of(question.sensors[sensor_id], readings)
+            for sensor_id, readings in question.history.items()
+            if readings and sensor_id in question.sensors
+        )
+        search = Search(question.at, question.hours, question.usual_from, question.usual_to)
+        limit_s = 0.5 * self._time_limit_s
+        return self._pool.run(
+            search_here, self._inp, network, tracks, search, self._zone, limit_s, time_limit_s=self._time_limit_s
         )
 
     def _load(self) -> LoadedModel:

@@ -22,10 +22,12 @@ from models.demand.ladder import (
     observed_scale,
 )
 from models.supply.balance import STALE_AFTER_PERIODS, ObservedDemand, observe_demand, sensors_at, series_of
+from models.supply.conditioning import brought_up_to_date
 from models.supply.controls import Call, level_call, time_call, timer_cycle_s
 from models.supply.epanet import LinkType
 from models.supply.facts import Control, Floats, Integers, ModelFacts, TankFacts
 from twin.clock import format_time
+from twin.forecasts import StateRest, StateRung
 from twin.network import Network
 from twin.ports import SupplyRequest
 from twin.readings import ElementType, Reading, Sensor
@@ -36,6 +38,9 @@ NO_FLOW_M3S = 1e-4
 
 TIME_TO_FOLLOW = timedelta(minutes=20)
 """A pump or valve that has not followed its level control for this long has failed."""
+
+HELD_FOR = timedelta(hours=2)
+"""A tank's last measured level is held so long, as an assumption; after that the model's own is taken."""
 
 _TELL_LEVEL = (Quantity.LEVEL, Quantity.PRESSURE, Quantity.HEAD)
 """What tells a tank's level, best first."""
@@ -71,6 +76,7 @@ class SupplyState:
     basis: tuple[str, ...]
     measured: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
+    rests: tuple[StateRest, ...] = ()
 
 
 def state_at(request: SupplyRequest, network: Network, facts: ModelFacts, zone: tzinfo) -> SupplyState:
@@ -78,15 +84,22 @@ def state_at(request: SupplyRequest, network: Network, facts: ModelFacts, zone: 
     reader = _Reader(request)
     measured, tank_level_m = {}, {}
     unseen_tanks = []
+    rests = []
     for tank_id, tank in facts.tanks.items():
         level_m = _measured_level(reader, tank)
+        rung = StateRung.MEASURED
         if level_m is not None:
             measured[tank_id] = level_m
         else:
-            reader.basis.append(f"tank {tank_id}: no level known, the model's {tank.initial_level_m:.2f} m is taken")
+            level_m = _held_level(reader, tank)
+            rung = StateRung.MODEL if level_m is None else StateRung.HELD
+            if level_m is None:
+                level_m = tank.initial_level_m
+                reader.basis.append(f"tank {tank_id}: no level known, the model's {level_m:.2f} m is taken")
             if any(reader.has_sensor(ElementType.NODE, tank_id, quantity) for quantity in _TELL_LEVEL):
                 unseen_tanks.append(tank_id)
-        tank_level_m[tank_id] = tank.initial_level_m if level_m is None else level_m
+        tank_level_m[tank_id] = level_m
+        rests.append(StateRest("level", tank_id, rung))
     model_time_s = facts.model_time_s(request.issued_at, zone)
     judge = _LinkJudge(request, facts, measured, model_time_s, frozenset(unseen_tanks))
     for position, link_id in enumerate(facts.link_ids):
@@ -105,6 +118,7 @@ def state_at(request: SupplyRequest, network: Network, facts: ModelFacts, zone: 
         basis=(*reader.basis, *judge.basis, *_demand_words(demand)),
         measured=(*measured, *judge.measured),
         assumed=(*unseen_tanks, *judge.assumed),
+        rests=(*rests, *judge.rests, *_demand_rests(demand)),
     )
 
 
@@ -122,6 +136,18 @@ class _Reader:
     def has_sensor(self, kind: ElementType, element_id: str, quantity: Quantity) -> bool:
         """Whether a sensor measures a quantity of an element, whatever it says."""
         return (kind, element_id, quantity) in self._sensors
+
+    def last(self, kind: ElementType, element_id: str, quantity: Quantity) -> Reading | None:
+        """Return the newest reading that is not from the future, however old."""
+        readings = [
+            self._request.latest.get(one.sensor_id) for one in self._sensors.get((kind, element_id, quantity), [])
+        ]
+        past = [one for one in readings if one is not None and one.observed_at <= self._request.issued_at]
+        return max(past, key=lambda reading: reading.observed_at, default=None)
+
+    def age(self, reading: Reading) -> timedelta:
+        """Return how old a reading is at T0."""
+        return self._request.issued_at - reading.observed_at
 
     def has_fresh(self, kind: ElementType, element_id: str, quantity: Quantity) -> bool:
         """Whether there is a usable reading."""
@@ -168,6 +194,20 @@ def _measured_level(reader: _Reader, tank: TankFacts) -> float | None:
     return None
 
 
+def _held_level(reader: _Reader, tank: TankFacts) -> float | None:
+    """Return the last measured level if it is not older than `HELD_FOR`: nearer to the truth than the model's file."""
+    for quantity in _TELL_LEVEL:
+        reading = reader.last(ElementType.NODE, tank.tank_id, quantity)
+        if reading is None or reader.age(reading) > HELD_FOR:
+            continue
+        level_m = reading.value - (tank.elevation_m if quantity is Quantity.HEAD else 0.0)
+        if tank.min_level_m <= level_m <= tank.max_level_m:
+            when = format_time(reading.observed_at)
+            reader.basis.append(f"tank {tank.tank_id}: no fresh level, {level_m:.2f} m of {when} is held (assumed)")
+            return level_m
+    return None
+
+
 def _level_before(readings: Sequence[Reading], before: timedelta) -> float:
     """Return the level so long before the newest reading, on the straight line between the readings around it."""
     moments = [(reading.observed_at - readings[-1].observed_at).total_seconds() for reading in readings]
@@ -198,10 +238,21 @@ class _LinkJudge:
         self.held_closed: list[HeldClosed] = []
         self.measured: list[str] = []
         self.assumed: list[str] = []
+        self.rests: list[StateRest] = []
         self.basis: list[str] = []
 
     def judge(self, reader: _Reader, position: int, link_id: str) -> None:
-        """Note what becomes of one link."""
+        """Note what becomes of one link, and what that rests on."""
+        measured = len(self.measured)
+        self._judge(reader, position, link_id)
+        follows = bool(self._controls[link_id]) or link_id in self._facts.ruled_links
+        is_pipe = self._facts.link_types[position] in (LinkType.PIPE, LinkType.CVPIPE)
+        if len(self.measured) > measured:
+            self.rests.append(StateRest("status", link_id, StateRung.MEASURED))
+        elif follows or not is_pipe:
+            self.rests.append(StateRest("status", link_id, StateRung.CONTROL if follows else StateRung.MODEL))
+
+    def _judge(self, reader: _Reader, position: int, link_id: str) -> None:
         is_pump = self._facts.link_types[position] is LinkType.PUMP
         is_open = self._measured_open(reader, link_id, is_pump)
         timed = time_call(self._controls[link_id], self._time_s, self._facts.clock.start_clock_s, self._cycle_s)
@@ -307,16 +358,16 @@ def _forecast(
     past, ahead = modelled[:, : observed.hours], modelled[:, observed.hours :]
     network_scale = _network_scale(observed, districts, past)
     unknown = np.full(observed.hours, np.nan)
-    return tuple(
-        forecast_demand(
-            district,
-            observed.by_district.get(district, unknown),
-            past[position],
-            ahead[position],
-            network_scale=network_scale,
-        )
-        for position, district in enumerate(districts)
-    )
+    with_tanks = {network.district_of_node[tank_id] for tank_id in facts.tanks}
+    forecasts = []
+    for position, district in enumerate(districts):
+        seen = observed.by_district.get(district, unknown)
+        series = seen, past[position], ahead[position]
+        forecast = forecast_demand(district, *series, network_scale=network_scale)
+        if district not in with_tanks:
+            forecast = brought_up_to_date(forecast, *series, network_scale=network_scale)
+        forecasts.append(forecast)
+    return tuple(forecasts)
 
 
 def _network_scale(observed: ObservedDemand, districts: tuple[str, ...], past: Floats) -> float | None:
@@ -332,6 +383,19 @@ _WORDS = {
     DemandBasis.NETWORK: "the model's patterns at the scale of the whole network",
     DemandBasis.MODEL: "the model's patterns as they are (no balance could be made)",
 }
+
+
+_RUNGS = {
+    DemandBasis.WEEKLY: StateRung.HISTORY,
+    DemandBasis.DAILY: StateRung.HISTORY,
+    DemandBasis.SCALED: StateRung.SCALED,
+    DemandBasis.NETWORK: StateRung.NETWORK,
+    DemandBasis.MODEL: StateRung.MODEL,
+}
+
+
+def _demand_rests(demand: tuple[DemandForecast, ...]) -> list[StateRest]:
+    return [StateRest("demand", one.district, _RUNGS[one.basis]) for one in demand if one.demand_m3s.any()]
 
 
 def _demand_words(demand: tuple[DemandForecast, ...]) -> list[str]:

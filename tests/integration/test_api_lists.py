@@ -186,7 +186,7 @@ def test_notices_are_filtered_by_state(house: House) -> None:
     "path",
     [
         "sensors", "sensors/P1/readings", "state", "districts", "incidents", "notices", "forecasts/supply/runs",
-        "customers?rows=true&purpose=x", "audit", "keys", "dead-letters",
+        "residuals", "customers?rows=true&purpose=x", "audit", "keys", "dead-letters",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("cursor", ["x", "%00", "W10", "bm90aGluZw", "9" * 50, "%F0%9F%92%A7"])

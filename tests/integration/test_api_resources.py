@@ -12,9 +12,13 @@ import httpx
 import pytest
 from served import T0, House, a_failed_run, a_notice, a_supply_run, an_incident, furnish, served
 
+from twin.clock import format_time
+from twin.forecasts import RunKind, StateRest, StateRung
 from twin.incidents import IncidentState
+from twin.mismatch import Candidate, Mismatch, Verdict
 from twin.notices import NoticeState
 from twin.ports import AuditEntry
+from twin.residuals import Residual
 
 
 @pytest.fixture
@@ -64,6 +68,43 @@ def test_state_shows_trusted_values_with_their_age_and_says_where_there_are_none
     assert by_id["P3"]["age_s"] is None
     assert state["supply"]["age_s"] == 120.0
     assert state["supply"]["basis"] == ["tank N-TANK-1 level 0.40 m from sensor L1"]
+
+
+def test_state_says_on_which_rung_it_stands_and_what_its_residuals_say(house: House, viewer: httpx.Client) -> None:
+    last = house.services.registry.latest_run(RunKind.SUPPLY, good_only=True)
+    assert last is not None
+    assert last.supply is not None
+    closed = Candidate("closed", "V1", 0.97, 1.5)
+    told = replace(
+        last.supply,
+        rests=(StateRest("level", "N-TANK-1", StateRung.HELD),),
+        mismatch=Mismatch(Verdict.STATUS, 4, (("N-JUNCTION-7", -3.0),), closed, ("V2",), (closed,)),
+    )
+    house.services.registry.save_run(replace(last, run_id="newer", supply=told))
+    supply = _json(viewer.get("/api/v1/state"))["supply"]
+    assert supply["rests"] == [{"quantity": "level", "element_id": "N-TANK-1", "rung": "held"}]
+    assert supply["mismatch"]["verdict"] == "status"
+    assert supply["mismatch"]["named"] == {"what": "closed", "element_id": "V1", "explains": 0.97, "leak_m3s": 0.0}
+    assert supply["mismatch"]["same_as"] == ["V2"]
+    assert supply["mismatch"]["words"].startswith("V1 closed (or V2")
+
+
+def test_residuals_come_with_their_sign_and_both_times(house: House, viewer: httpx.Client) -> None:
+    older, newer = (Residual("P1", T0 - timedelta(minutes=m), T0, "run", 30.0, 31.5) for m in (10, 5))
+    house.services.registry.save_residuals([older, newer, replace(newer, sensor_id="P2", assumed=True)])
+    answer = _json(viewer.get("/api/v1/residuals?sensor_id=P1&limit=1"))
+    (item,) = answer["items"]
+    assert item["value"] == -1.5
+    assert (item["observed"], item["modelled"], item["assumed"]) == (30.0, 31.5, False)
+    assert (item["observed_at"], item["known_at"]) == (format_time(newer.observed_at), format_time(T0))
+    rest = _json(
+        viewer.get("/api/v1/residuals", params={"limit": 1, "cursor": answer["next_cursor"], "sensor_id": "P1"})
+    )
+    assert rest["items"][0]["observed_at"] == format_time(older.observed_at)
+    assert (
+        _json(viewer.get("/api/v1/residuals", params={"to": format_time(newer.observed_at)}))["items"] == rest["items"]
+    )
+    assert viewer.get("/api/v1/residuals?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z").status_code == 422
 
 
 def test_network_and_districts(viewer: httpx.Client) -> None:

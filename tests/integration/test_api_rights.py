@@ -40,6 +40,7 @@ TABLE = {
     "GET /api/v1/sensors/{sensor_id}": "viewer",
     "GET /api/v1/sensors/{sensor_id}/readings": "viewer",
     "GET /api/v1/gaps": "viewer",
+    "GET /api/v1/residuals": "viewer",
     "GET /api/v1/events": "operator",
     "GET /api/v1/network": "viewer",
     "GET /api/v1/districts": "viewer",

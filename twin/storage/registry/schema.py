@@ -277,6 +277,19 @@ trust_days = Table(
     Index(None, "day"),
 )
 
+residuals = Table(
+    "residuals",
+    metadata,
+    Column("sensor_id", Words, primary_key=True),
+    Column("observed_at", Moment, primary_key=True),
+    Column("known_at", Moment, nullable=False),
+    Column("run_id", Words, nullable=False),
+    Column("observed", Finite, nullable=False),
+    Column("modelled", Finite, nullable=False),
+    Column("assumed", Boolean, nullable=False),
+    Index(None, "observed_at", "sensor_id"),
+)
+
 imports = Table(
     "imports",
     metadata,

@@ -20,6 +20,7 @@ from twin.storage.registry.keys import SqlKeys
 from twin.storage.registry.migrating import migrate
 from twin.storage.registry.model_files import SqlModelFiles
 from twin.storage.registry.notices import SqlNotices
+from twin.storage.registry.residuals import SqlResiduals
 from twin.storage.registry.schema import probes
 from twin.storage.registry.sensors import SqlSensors
 from twin.storage.registry.states import SqlStates
@@ -50,6 +51,7 @@ class SqlRegistry(
     SqlStaleMarks,
     SqlImports,
     SqlTrust,
+    SqlResiduals,
 ):
     """Fulfils `twin.ports.Registry`. Safe to share between threads; several processes may open the same database."""
 
