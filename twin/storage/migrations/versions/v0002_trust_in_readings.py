@@ -35,11 +35,10 @@ def upgrade() -> None:
     _gaps()
     _windows()
     _trust_and_imports()
-    _residuals()
 
 
 def downgrade() -> None:
-    for table in ("residuals", "imports", "trust_days", "stale_marks", "windows", "gaps", "events"):
+    for table in ("imports", "trust_days", "stale_marks", "windows", "gaps", "events"):
         op.drop_table(table)
     for name, _, _ in _SENSOR_COLUMNS:
         op.drop_column("sensors", name)
@@ -123,18 +122,3 @@ def _trust_and_imports() -> None:
         sa.Column("document", _WORDS, nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_imports")),
     )
-
-
-def _residuals() -> None:
-    op.create_table(
-        "residuals",
-        sa.Column("sensor_id", _WORDS, nullable=False),
-        sa.Column("observed_at", _MOMENT, nullable=False),
-        sa.Column("known_at", _MOMENT, nullable=False),
-        sa.Column("run_id", _WORDS, nullable=False),
-        sa.Column("observed", sa.Double(), nullable=False),
-        sa.Column("modelled", sa.Double(), nullable=False),
-        sa.Column("assumed", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("sensor_id", "observed_at", name=op.f("pk_residuals")),
-    )
-    op.create_index(op.f("ix_residuals_observed_at_sensor_id"), "residuals", ["observed_at", "sensor_id"], unique=False)
