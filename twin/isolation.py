@@ -15,6 +15,18 @@ class TankFed:
 
 
 @dataclass(frozen=True, slots=True)
+class Refeed:
+    """Something shut that could be opened meanwhile: a valve, or a link that the model has closed (then `valve_id` is
+    the link's). `nodes` are junctions that have a way to water with it and none without.
+    """
+
+    valve_id: str
+    link_id: str
+    is_valve: bool
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Isolation:
     """The valves to close, in order, and what is cut off with the segment.
 

@@ -28,6 +28,9 @@ def isolate(
         typer.Option(callback=readable, help="valves.csv. Without it every pipe has a valve at both ends: LINK@NODE."),
     ] = None,
     customers: Annotated[Path | None, typer.Option(callback=readable, help="customers.csv.")] = None,
+    hydrants: Annotated[
+        Path | None, typer.Option(callback=readable, help="hydrants.csv: hydrant_id,node[,kind=flush|drain|fire].")
+    ] = None,
     hydraulics: Annotated[bool, typer.Option(help="Run 24 h to see who keeps too little pressure.")] = True,
     required_pressure_m: Annotated[
         float, typer.Option(min=0.1, help="Pressure from which on consumers get all they want.")
@@ -38,6 +41,7 @@ def isolate(
     from api.bootstrap import engine_pool
     from api.settings import load_settings
     from ingest.files.customers import read_customers
+    from ingest.files.hydrants import read_hydrants
     from ingest.files.valves import read_valves
     from models.supply.isolation.answer import Target, Terms, isolations
 
@@ -51,6 +55,7 @@ def isolate(
         closed=ids(closed),
         hydraulics=hydraulics,
         required_pressure_m=required_pressure_m,
+        hydrants=None if hydrants is None else tuple(read_hydrants(hydrants)),
     )
     known = None if customers is None else read_customers(customers)
     with engine_pool(load_settings(), workers=1) as pool:
@@ -101,8 +106,11 @@ def _print_isolation(answer: dict[str, Any]) -> None:
     elif "hydraulics_error" in answer:
         typer.echo(f"Pressures are not known: {answer['hydraulics_error']}")
     for refeed in answer["refeed"]:
-        helped = len(refeed["nodes"]) + len(refeed.get("no_longer_low", ()))
-        typer.echo(f"Opening valve {refeed['valve_id']} helps {helped} nodes.")
+        _say_refeed(f"valve {refeed['valve_id']}", refeed)
+    for refeed in answer["refeed_links"]:
+        _say_refeed(f"link {refeed['link_id']}, closed in the INP,", refeed)
+    if answer["flushing"] is not None:
+        _say_flushing(answer["flushing"])
     if answer["customers"] is not None:
         who = answer["customers"]
         typer.echo(f"Customers without water: {who['count']}; sensitive: {', '.join(who['sensitive']) or 'none'}.")
@@ -111,3 +119,23 @@ def _print_isolation(answer: dict[str, Any]) -> None:
 def _say_nodes(what: str, nodes: list[str]) -> None:
     named = f": {', '.join(nodes[:_NAMED])}{', ...' if len(nodes) > _NAMED else ''}" if nodes else ""
     typer.echo(f"{what}: {len(nodes)} nodes{named}" if not named else f"{what} ({len(nodes)}){named}")
+
+
+def _say_refeed(what: str, refeed: dict[str, Any]) -> None:
+    if refeed["nodes"]:
+        _say_nodes(f"Opening {what} gives water back", refeed["nodes"])
+    if refeed.get("no_longer_low"):
+        _say_nodes(f"Opening {what} gives enough pressure", refeed["no_longer_low"])
+    if pressures := refeed.get("min_pressure_m"):
+        still = len(refeed["nodes_still_low"])
+        typer.echo(f"  lowest pressure there {min(pressures.values()):.1f} m; too little for {still} of them")
+    if refeed.get("newly_low"):
+        _say_nodes("  but too little pressure then", refeed["newly_low"])
+
+
+def _say_flushing(flushing: dict[str, Any]) -> None:
+    if not flushing["points"]:
+        typer.echo("No hydrant is known in what is cut off.")
+        return
+    points = ", ".join(f"{point['hydrant_id']} ({point['kind']})" for point in flushing["points"][:_NAMED])
+    typer.echo(f"Hydrants, lowest first: {points}; drain at {flushing['lowest']}, let air in at {flushing['highest']}.")
