@@ -104,11 +104,101 @@ def test_without_a_tank_the_shut_valve_gives_the_water_back(town: Town) -> None:
     assert answer["customers"]["sensitive"] == ["hospital"]
     [refeed] = answer["refeed"]
     assert (refeed["valve_id"], refeed["nodes"], refeed["nodes_still_low"]) == ("X", ["B", "C", "D"], [])
+    to_b = 3 * loss_m(6e-3)  # P1, P4, P7 carry what B, C and D take
+    assert refeed["min_pressure_m"] == {
+        "B": pytest.approx(50 - to_b, abs=1e-3),
+        "C": pytest.approx(50 - to_b - loss_m(4e-3), abs=1e-3),
+        "D": pytest.approx(50 - to_b - loss_m(4e-3) - loss_m(1e-3), abs=1e-3),
+    }
+    [link] = answer["refeed_links"]  # the tank's pipe, which the INP has closed: it is empty within 3 h
+    assert (link["link_id"], link["nodes"]) == ("P5", ["B", "C", "D"])
+    assert link["nodes_still_low"] == ["B", "C", "D"]
+    assert link["min_pressure_m"] == {"B": 0, "C": 0, "D": 0}
+
+
+def loss_m(flow_m3s: float) -> float:
+    """Return the head lost in 100 m of pipe, 300 mm wide, C = 130, by Hazen and Williams."""
+    return 10.667 * 100 * (flow_m3s / 130) ** 1.852 / 0.3**4.871
 
 
 def test_a_thin_pipe_gives_the_water_back_without_pressure(town: Town) -> None:
     [refeed] = town.ask("--link", "P2", p5="Closed", p7=40)["refeed"]
     assert refeed["nodes_still_low"] == ["B", "C", "D"]
+
+
+def test_more_pressure_from_a_shut_valve(town: Town) -> None:
+    answer = town.ask("--link", "P2", "--required-pressure-m", "35.5")
+    assert answer["low_pressure_nodes"] == ["B", "C", "D"]
+    [refeed] = answer["refeed"]
+    assert (refeed["valve_id"], refeed["nodes"], refeed["no_longer_low"]) == ("X", [], ["B", "C", "D"])
+    assert 35.5 < refeed["min_pressure_m"]["B"] < 50  # while the tank fills, the pipes lose more
+
+
+#   R --P1-- A --P2-- B --P3-- S      A takes 5 L/s and B 40 L/s; X on P2 is shut
+TWO_ZONES = """
+[JUNCTIONS]
+A 20 5
+B 20 40
+[RESERVOIRS]
+R 60
+S 60
+[PIPES]
+P1 R A 1000 150 130 0 Open
+P2 A B 100 300 130 0 Open
+P3 B S 100 300 130 0 Open
+[OPTIONS]
+Units LPS
+Headloss H-W
+[END]
+"""
+
+
+def test_who_pays_for_it_is_said(tmp_path: Path, cli: CommandLine) -> None:
+    (tmp_path / "two.inp").write_text(TWO_ZONES)
+    (tmp_path / "valves.csv").write_text(
+        "valve_id,link_id,near_node,operable,normally_closed\nX,P2,A,TRUE,True\nY,P3,B,true,false\n"
+    )
+    asked = ("--link", "P3", "--required-pressure-m", "20")
+    answer = cli.ok("isolate", f"--network={tmp_path / 'two.inp'}", f"--valves={tmp_path / 'valves.csv'}", *asked)
+    assert answer["dry_nodes"] == ["B"]
+    [refeed] = answer["refeed"]
+    assert (refeed["nodes"], refeed["nodes_still_low"], refeed["newly_low"]) == (["B"], ["B"], ["A"])
+
+
+HYDRANTS = "hydrant_id,node,kind\nH1,C,flush\nH2,B,drain\nH3,E,\nH4,T,fire\n"
+
+
+def test_hydrants_in_the_segment_lowest_first(town: Town, tmp_path: Path) -> None:
+    (tmp_path / "hydrants.csv").write_text(HYDRANTS)
+    given = f"--hydrants={tmp_path / 'hydrants.csv'}"
+    assert town.ask("--node", "C")["flushing"] is None
+    flushing = town.ask("--node", "C", given)["flushing"]
+    assert [(each["hydrant_id"], each["kind"], each["elevation_m"]) for each in flushing["points"]] == [
+        ("H1", "flush", 20.0),
+        ("H4", "fire", 55.0),
+    ]
+    assert (flushing["lowest"], flushing["highest"]) == ("H1", "H4")
+    assert town.ask("--link", "P2", given)["flushing"] == {"points": [], "lowest": None, "highest": None}
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("H1,Z,flush", ("H1", "Z")),
+        ("H1,A,tap", ("line 2", "kind", "tap")),
+        ("H1,,fire", ("line 2", "node")),
+        ("H1,A,fire\nH1,B,fire", ("line 3", "H1")),
+    ],
+)
+def test_bad_hydrants_are_named(
+    town: Town, cli: CommandLine, tmp_path: Path, rows: str, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "town.inp").write_text(NETWORK.format(p5="Open", p7=300))
+    (tmp_path / "hydrants.csv").write_text(f"hydrant_id,node,kind\n{rows}\n")
+    network, hydrants = tmp_path / "town.inp", tmp_path / "hydrants.csv"
+    answer = cli("isolate", f"--network={network}", f"--hydrants={hydrants}", "--link=P2", "--no-hydraulics")
+    assert answer.code == 3
+    assert all(word in answer.err for word in words)
 
 
 @pytest.mark.parametrize("how", ["file", "option"])
