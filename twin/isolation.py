@@ -6,6 +6,17 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class IsolationQuestion:
+    """What is to be cut off, and what is known of valves now beside what the layer says."""
+
+    element_id: str
+    is_link: bool
+    inoperable: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
+    hydraulics: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class TankFed:
     """Nodes that only tanks still feed; `lasts_h` is None where nobody there takes water."""
 

@@ -22,6 +22,7 @@ from twin.notices import Notice, NoticeState, NoticeText
 from twin.readings import Reading, Sensor
 from twin.rollups import Every, Rollup
 from twin.trust import TrustDay
+from twin.valves import Valve
 from twin.windows import Window
 
 T = TypeVar("T")
@@ -467,6 +468,18 @@ class CustomerRegistry(Protocol):
         ...
 
 
+class ValveRegistry(Protocol):
+    """The isolation valves of the supply network."""
+
+    def upsert_valves(self, valves: Sequence[Valve]) -> None:
+        """Add or replace valves by valve_id, all or none."""
+        ...
+
+    def valves(self) -> list[Valve]:
+        """Return all valves in order of valve_id."""
+        ...
+
+
 class IncidentLog(Protocol):
     """Incidents, open and closed."""
 
@@ -660,6 +673,7 @@ class Registry(
     DeadLetters,
     SensorRegistry,
     CustomerRegistry,
+    ValveRegistry,
     IncidentLog,
     NoticeLog,
     ForecastArchive,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from api.commands.options import Json, ids, print_json, print_table, readable
+from api.commands.options import Json, ids, print_json, print_table, readable, say
 from twin.errors import InputError
 
-if TYPE_CHECKING:
-    from twin.customers import Customer
-
 _NAMED = 20
+_AT_ONCE = 50
 
 
 def isolate(
@@ -39,6 +38,7 @@ def isolate(
 ) -> None:
     """Name the valves to close around a link or node, in order, and say who loses water or pressure."""
     from api.bootstrap import engine_pool
+    from api.isolating import customers_hit
     from api.settings import load_settings
     from ingest.files.customers import read_customers
     from ingest.files.hydrants import read_hydrants
@@ -58,28 +58,20 @@ def isolate(
         hydrants=None if hydrants is None else tuple(read_hydrants(hydrants)),
     )
     known = None if customers is None else read_customers(customers)
+    terms = replace(terms, customer_nodes=frozenset(customer.node_id for customer in known or ()))
+    at_once = 1 if hydraulics else _AT_ONCE
     with engine_pool(load_settings(), workers=1) as pool:
-        answers = pool.run(isolations, network.read_bytes(), targets, terms, 0.9 * pool.time_limit_s)
-    for answer in answers:
-        answer["customers"] = None if known is None else _customers(answer, known)
-        if json:
-            print_json(answer)
-        else:
-            _print_isolation(answer)
-
-
-def _customers(answer: dict[str, Any], known: list[Customer]) -> dict[str, Any]:
-    from twin.customers import Sensitivity, customers_at
-
-    dry = customers_at(known, answer["dry_nodes"])
-    low = customers_at(known, answer["low_pressure_nodes"] or ())
-    could_be = customers_at(known, answer["dry_nodes_if_all_valves_turned"])
-    return {
-        "count": len(dry),
-        "sensitive": [customer.customer_id for customer in dry if customer.sensitive is not Sensitivity.NONE],
-        "low_pressure_count": None if answer["low_pressure_nodes"] is None else len(low),
-        "count_by_stuck_valves": len(dry) - len(could_be),
-    }
+        inp = network.read_bytes()
+        for first in range(0, len(targets), at_once):
+            portion = targets[first : first + at_once]
+            for answer in pool.run(isolations, inp, portion, terms, 0.9 * pool.time_limit_s):
+                answer["customers"] = None if known is None else customers_hit(answer, known)
+                if first == 0 and (nobodys := answer["customer_nodes_not_in_network"]):
+                    say(f"customers at nodes that the network does not have are not counted: {', '.join(nobodys)}")
+                if json:
+                    print_json(answer)
+                else:
+                    _print_isolation(answer)
 
 
 def _print_isolation(answer: dict[str, Any]) -> None:

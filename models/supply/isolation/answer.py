@@ -6,6 +6,7 @@ closed for good (`normally_closed`) is so in the base run too.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from models.supply.connectivity import Booleans
 from models.supply.epanet import NodeType
 from models.supply.facts import Floats, ModelFacts
-from models.supply.isolation.layer import ValveLayer, assumed_layer, layer_of
+from models.supply.isolation.layer import ValveLayer, assumed_layer, layer_of, placed
 from models.supply.isolation.plan import Isolator
 from models.supply.open_supply import OpenSupply, open_supply
 from models.supply.outage import Closure, pressures_m, run_closure
@@ -42,6 +43,8 @@ class Terms:
     """The valves (None: assumed at both ends of every pipe), what is known of them now, and what is asked.
 
     `levels_m` are tanks' levels now; without one a tank stands at the INP's first level. Hydrants None: none are known.
+    Of `customer_nodes` those are named that are not in the network. With `passes_over`, so are valves and hydrants that
+    have no place in it; without, they are errors.
     """
 
     valves: tuple[Valve, ...] | None = None
@@ -51,6 +54,8 @@ class Terms:
     required_pressure_m: float = 10.0
     hydrants: tuple[Hydrant, ...] | None = None
     levels_m: Mapping[str, float] = field(default_factory=dict)
+    customer_nodes: frozenset[str] = frozenset()
+    passes_over: bool = False
 
     def layer(self, facts: ModelFacts) -> ValveLayer:
         """Return the valves in a network.
@@ -60,27 +65,42 @@ class Terms:
         """
         if self.valves is None:
             return assumed_layer(facts, inoperable=self.inoperable, closed=self.closed)
-        return layer_of(facts, self.valves, inoperable=self.inoperable, closed=self.closed)
+        valves = placed(facts, self.valves) if self.passes_over else self.valves
+        return layer_of(facts, valves, inoperable=self.inoperable, closed=self.closed)
 
 
 def isolations(inp: bytes, targets: Sequence[Target], terms: Terms, wall_limit_s: float) -> list[dict[str, Any]]:
-    """Answer for each target in order, in an engine worker.
+    """Answer for each target in order, in an engine worker. What runs would say is left out when the time is up.
 
     Raises:
         InputError: If the INP is refused, or a link, node or valve is not in it; the message names it.
         ModelError: If the base run gives no believable answer.
     """
-    answerer = _Answerer(open_supply(inp), terms, wall_limit_s)
-    return [answerer.answer(target) for target in targets]
+    until = time.monotonic() + wall_limit_s
+    answerer = _answerer(open_supply(inp), terms)
+    return [answerer.answer(target, until) for target in targets]
+
+
+_kept: list[_Answerer] = []
+"""The answerer used last: what it knows of the network and of the base run serves the next question too."""
+
+
+def _answerer(supply: OpenSupply, terms: Terms) -> _Answerer:
+    if not _kept or not _kept[0].is_for(supply, terms):
+        _kept[:] = [_Answerer(supply, terms)]
+    return _kept[0]
 
 
 class _Answerer:
-    def __init__(self, supply: OpenSupply, terms: Terms, wall_limit_s: float) -> None:
+    def __init__(self, supply: OpenSupply, terms: Terms) -> None:
         facts = supply.facts
-        self._supply, self._facts, self._terms, self._wall_limit_s = supply, facts, terms, wall_limit_s
+        self._supply, self._facts, self._terms, self._until = supply, facts, terms, 0.0
         self._layer = terms.layer(facts)
         self._isolator = Isolator(facts, self._layer, terms.levels_m)
-        self._hydrants = None if terms.hydrants is None else list(_with_elevations(facts, terms.hydrants))
+        self._hydrants = None if terms.hydrants is None else list(_with_elevations(facts, terms))
+        self._nobodys = sorted(terms.customer_nodes.difference(facts.node_ids))
+        known = set(self._layer.ids)
+        self._unplaced = [valve.valve_id for valve in terms.valves or () if valve.valve_id not in known]
         stuck = ~self._layer.operable & ~self._layer.closed
         self._if_all_turned = (
             Isolator(facts, replace(self._layer, operable=self._layer.operable | stuck)) if stuck.any() else None
@@ -88,7 +108,13 @@ class _Answerer:
         self._is_junction = np.array([kind is NodeType.JUNCTION for kind in facts.node_types])
         self._base_low: Booleans | None = None
 
-    def answer(self, target: Target) -> dict[str, Any]:
+    def is_for(self, supply: OpenSupply, terms: Terms) -> bool:
+        """Whether the answers for this model and these terms come from here."""
+        return self._supply is supply and self._terms == terms
+
+    def answer(self, target: Target, until: float) -> dict[str, Any]:
+        """Answer for one target; runs end by the moment `until` of the monotonic clock."""
+        self._until = until
         plan = _plan(self._isolator, target)
         refeeds = self._isolator.refeeds(target.element_id, is_link=target.is_link)
         found: dict[str, Any] = {
@@ -107,6 +133,8 @@ class _Answerer:
             "low_pressure_nodes": None,
             **_refeeds([_Refeeding(refeed) for refeed in refeeds if refeed.nodes]),
             "flushing": self._flushing(plan),
+            "valves_not_in_network": list(self._unplaced),
+            "customer_nodes_not_in_network": list(self._nobodys),
             "engine": self._facts.engine,
         }
         if self._terms.hydraulics:
@@ -148,7 +176,10 @@ class _Answerer:
         """Return each node's lowest pressure of the run."""
         duration_s = HOURS * HOUR_S
         closure = Closure(tuple(closed), 0, duration_s, self._terms.required_pressure_m, opened)
-        results = run_closure(self._supply, closure, wall_limit_s=self._wall_limit_s)
+        left_s = self._until - time.monotonic()
+        if left_s <= 0:
+            raise ModelError("there was no time left for the runs that tell pressures")
+        results = run_closure(self._supply, closure, wall_limit_s=left_s)
         lowest: Floats = pressures_m(results, self._facts, slice(None)).min(axis=0)
         return lowest
 
@@ -219,17 +250,18 @@ def _helped(each: _Refeeding) -> dict[str, Any]:
     return {"nodes": list(each.refeed.nodes), **each.pressures}
 
 
-def _with_elevations(facts: ModelFacts, hydrants: Sequence[Hydrant]) -> Iterator[tuple[float, Hydrant]]:
+def _with_elevations(facts: ModelFacts, terms: Terms) -> Iterator[tuple[float, Hydrant]]:
     """Yield hydrants with their nodes' elevations.
 
     Raises:
-        InputError: If a hydrant's node is not in the network.
+        InputError: If a hydrant's node is not in the network and that is not to be passed over.
     """
     elevations = dict(zip(facts.node_ids, facts.elevation_m.tolist(), strict=True))
-    for hydrant in hydrants:
-        if hydrant.node_id not in elevations:
+    for hydrant in terms.hydrants or ():
+        if hydrant.node_id in elevations:
+            yield elevations[hydrant.node_id], hydrant
+        elif not terms.passes_over:
             raise InputError(f"hydrant {hydrant.hydrant_id!r}: the network has no node {hydrant.node_id!r}")
-        yield elevations[hydrant.node_id], hydrant
 
 
 def _plan(isolator: Isolator, target: Target) -> Isolation:

@@ -24,6 +24,7 @@ from twin.storage.registry.schema import probes
 from twin.storage.registry.sensors import SqlSensors
 from twin.storage.registry.states import SqlStates
 from twin.storage.registry.trust import SqlTrust
+from twin.storage.registry.valves import SqlValves
 from twin.storage.registry.weather import SqlWeather
 from twin.storage.registry.windows import SqlStaleMarks, SqlWindows
 
@@ -35,6 +36,7 @@ class SqlRegistry(
     SqlDeadLetters,
     SqlSensors,
     SqlCustomers,
+    SqlValves,
     SqlIncidents,
     SqlNotices,
     SqlForecasts,
