@@ -23,6 +23,7 @@ from api.routes import (
     network,
     notices,
     ops,
+    ops_isolation,
     public,
     reference,
     sensors,
@@ -93,7 +94,7 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for resource in _RESOURCES:
         app.include_router(resource.router, prefix=API_PREFIX, responses=problems.documented((401, 403, 422)))
-    for plain in (health, public, ops, reference):
+    for plain in (health, public, ops, ops_isolation, reference):
         app.include_router(plain.router)
     description.install(app)
     return app
