@@ -79,8 +79,8 @@ def _print_isolation(answer: dict[str, Any]) -> None:
     assumed = ", assumed at both ends of every pipe" if answer["valves_assumed"] else ""
     print_table(
         f"Valves to close for {what}{assumed}",
-        ("order", "valve"),
-        [(number, name) for number, name in enumerate(answer["valves"], start=1)],
+        ("order", "valve", "on link", "at node"),
+        [(number, *valve.values()) for number, valve in enumerate(answer["valve_places"], start=1)],
         empty=f"No valve needs to be closed for {what}.",
     )
     segment = answer["segment"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -61,11 +62,18 @@ def _page(
         "inoperable": ", ".join(overrides.get("inoperable", ())),
         "closed": ", ".join(overrides.get("closed", ())),
         "answer": answer,
+        "dry_anyway": _dry_anyway(answer) if answer else [],
         "problem": problem,
         "sees_customers": visitor.caller.may(Role.OPERATOR),
         "named": NAMED,
     }
     return page("isolation.html", context, status=status)
+
+
+def _dry_anyway(answer: Mapping[str, Any]) -> list[str]:
+    """Return the dry nodes that are neither cut off nor dry because of it."""
+    others = {*answer["segment"]["nodes"], *answer["unintended_nodes"]}
+    return [node for node in answer["dry_nodes"] if node not in others]
 
 
 def _question(

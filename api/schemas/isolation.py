@@ -19,6 +19,14 @@ class SegmentOut(Out):
     links: list[str]
 
 
+class ValvePlaceOut(Out):
+    """A valve to close, on this link at the end by this node."""
+
+    valve_id: str
+    link_id: str
+    near_node: str
+
+
 class TankFedOut(Out):
     """Nodes that only these tanks still feed, and for how many hours (null: nobody there takes water)."""
 
@@ -73,6 +81,10 @@ class IsolationOut(Out):
             "link": "P-12",
             "node": None,
             "valves": ["V-3", "V-7"],
+            "valve_places": [
+                {"valve_id": "V-3", "link_id": "P-12", "near_node": "J11"},
+                {"valve_id": "V-7", "link_id": "P-13", "near_node": "J12"},
+            ],
             "valves_assumed": False,
             "segment": {"nodes": ["J12"], "links": ["P-12"]},
             "dry_nodes": ["J12"],
@@ -101,6 +113,7 @@ class IsolationOut(Out):
     link: str | None = None
     node: str | None = None
     valves: list[str]
+    valve_places: list[ValvePlaceOut]
     valves_assumed: bool
     segment: SegmentOut
     dry_nodes: list[str]

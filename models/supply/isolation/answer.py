@@ -99,8 +99,8 @@ class _Answerer:
         self._isolator = Isolator(facts, self._layer, terms.levels_m)
         self._hydrants = None if terms.hydrants is None else list(_with_elevations(facts, terms))
         self._nobodys = sorted(terms.customer_nodes.difference(facts.node_ids))
-        known = set(self._layer.ids)
-        self._unplaced = [valve.valve_id for valve in terms.valves or () if valve.valve_id not in known]
+        self._place_of_valve = {valve_id: place for place, valve_id in enumerate(self._layer.ids)}
+        self._unplaced = [valve.valve_id for valve in terms.valves or () if valve.valve_id not in self._place_of_valve]
         stuck = ~self._layer.operable & ~self._layer.closed
         self._if_all_turned = (
             Isolator(facts, replace(self._layer, operable=self._layer.operable | stuck)) if stuck.any() else None
@@ -121,6 +121,7 @@ class _Answerer:
             "link" if target.is_link else "node": target.element_id,
             "valves": list(plan.valves),
             "valves_assumed": plan.valves_assumed,
+            "valve_places": [self._place(valve_id) for valve_id in plan.valves],
             "segment": {"nodes": list(plan.segment_nodes), "links": list(plan.segment_links)},
             "dry_nodes": list(plan.dry_nodes),
             "unintended_nodes": list(plan.unintended_nodes),
@@ -145,6 +146,12 @@ class _Answerer:
             except ModelError as error:
                 found["hydraulics_error"] = str(error)
         return found
+
+    def _place(self, valve_id: str) -> dict[str, str]:
+        """Return on which link and at which node of it a valve is."""
+        facts, end = self._facts, int(self._layer.end[self._place_of_valve[valve_id]])
+        node = (facts.link_start, facts.link_end)[end % 2][end // 2]
+        return {"valve_id": valve_id, "link_id": facts.link_ids[end // 2], "near_node": facts.node_ids[node]}
 
     def _flushing(self, plan: Isolation) -> dict[str, Any] | None:
         """Return the hydrants in the segment, the lowest first: there it drains, at the highest air comes in."""

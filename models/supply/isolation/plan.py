@@ -68,7 +68,7 @@ class Isolator:
     def refeeds(self, element_id: str, *, is_link: bool) -> list[Refeed]:
         """Return all that could be opened while this is cut off, by itself: shut valves and links the INP has closed.
 
-        Those come first that give water back to junctions which have no way to any. A link that more than one thing
+        Those come first that give water back to most of the junctions which lose it, or never had it. A link that more than one thing
         keeps shut is not among them, nor one that touches the segment.
 
         Raises:
@@ -94,7 +94,8 @@ class Isolator:
                     nodes,
                 )
             )
-        return sorted(found, key=lambda refeed: -len(refeed.nodes))
+        before = set(self.dry_anyway)
+        return sorted(found, key=lambda refeed: (-sum(node not in before for node in refeed.nodes), -len(refeed.nodes)))
 
     def _openable(self) -> list[tuple[int, int | None]]:
         """Return the links that one hand opens, and which valve that is (None: the link's own, shut in the INP)."""
