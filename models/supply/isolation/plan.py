@@ -68,7 +68,7 @@ class Isolator:
     def refeeds(self, element_id: str, *, is_link: bool) -> list[Refeed]:
         """Return all that could be opened while this is cut off, by itself: shut valves and links the INP has closed.
 
-        Those come first that give water back to most of the junctions which lose it, or never had it. A link that more than one thing
+        Those come first that give water back to most of the junctions which lose it. A link that more than one thing
         keeps shut is not among them, nor one that touches the segment.
 
         Raises:
