@@ -3,7 +3,7 @@
 WNTRSimulator solves other equations in Python, some thousand times slower: each network has a budget of time, and as
 many closures, spread evenly over its pipes, as fit in there. Both run 24 h pressure-driven (0 to 10 m, exponent 0.5),
 cold, at the INP's hydraulic step. Run from the project's root, alone or for some networks only:
-`nice -n 19 .venv/bin/python tests/benchmarks/bench_supply_closures.py [--closures 40] [--budget-s 300] [INP ...]`
+`nice -n 19 .venv/bin/python tests/benchmarks/bench_supply_closures.py [--closures 40] [--budget-s 20] [INP ...]`
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def judge(row: Row, pipe: str, shares: dict[str, float], answer: dict[str, Any])
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--closures", type=int, default=40)
-    parser.add_argument("--budget-s", type=float, default=300.0)
+    parser.add_argument("--budget-s", type=float, default=20.0)
     parser.add_argument("networks", nargs="*", type=Path)
     given = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
