@@ -1,9 +1,10 @@
 """Junctions short after pipe closures: `h2twin supply outage` against WNTRSimulator, over the networks both can run.
 
 WNTRSimulator solves other equations in Python, some thousand times slower: each network has a budget of time, and as
-many closures, spread evenly over its pipes, as fit in there. Both run 24 h pressure-driven (0 to 10 m, exponent 0.5),
-cold, at the INP's hydraulic step. Run from the project's root, alone or for some networks only:
-`nice -n 19 .venv/bin/python tests/benchmarks/bench_supply_closures.py [--closures 40] [--budget-s 20] [INP ...]`
+many closures, spread evenly over its pipes, as fit in there. Both run 24 h pressure-driven (from 0 to 10 m unless
+given, exponent 0.5), cold, at the INP's hydraulic step. Run from the project's root, alone or for some networks only:
+`nice -n 19 .venv/bin/python tests/benchmarks/bench_supply_closures.py [--closures 40] [--budget-s 20]
+[--required-pressure-m 10] [INP ...]`
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from models.networks.ctown import SUPPLY_INP
 from models.pool import EnginePool
 from models.supply.outage import Closure, answers_in_turn, outages
 
-HOURS, REQUIRED_M, ENOUGH = 24, 10.0, 0.8
+HOURS, ENOUGH = 24, 0.8
 ON_THE_EDGE = 0.02
 WNTR_NETWORKS = Path(str(files("wntr"))) / "library" / "networks"
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -49,7 +50,7 @@ class Row:
     told_apart: list[str] = field(default_factory=list)
 
 
-def shares_by_wntr(path: Path, pipe: str) -> dict[str, float]:
+def shares_by_wntr(path: Path, pipe: str, required_m: float) -> dict[str, float]:
     """Return delivered over wanted volume of 24 h for every consumer."""
     import wntr
 
@@ -60,7 +61,7 @@ def shares_by_wntr(path: Path, pipe: str) -> dict[str, float]:
     model.options.time.report_start = 0
     model.options.hydraulic.demand_model = "PDD"
     model.options.hydraulic.minimum_pressure = 0.0
-    model.options.hydraulic.required_pressure = REQUIRED_M
+    model.options.hydraulic.required_pressure = required_m
     model.options.hydraulic.pressure_exponent = 0.5
     link = model.get_link(pipe)
     link.check_valve = False
@@ -90,10 +91,11 @@ def pipes_of(path: Path, most: int) -> list[str]:
     return list(pipes[:: max(1, len(pipes) // most)][:most])
 
 
-def compare(path: Path, most: int, budget_s: float, pool: EnginePool) -> Row:
+def compare(path: Path, most: int, budget_s: float, required_m: float, pool: EnginePool) -> Row:
     row, pipes = Row(), pipes_of(path, most)
+    closures = [Closure((pipe,), required_pressure_m=required_m) for pipe in pipes]
     begin = time.perf_counter()
-    answers = list(answers_in_turn(outages, path.read_bytes(), [Closure((pipe,)) for pipe in pipes], pool))
+    answers = list(answers_in_turn(outages, path.read_bytes(), closures, pool))
     row.ours_s = (time.perf_counter() - begin) / len(pipes)
     row.not_by_ours = sum("error" in answer for answer in answers)
     begin = time.perf_counter()
@@ -103,7 +105,7 @@ def compare(path: Path, most: int, budget_s: float, pool: EnginePool) -> Row:
         if time.perf_counter() - begin > budget_s:
             break
         try:
-            shares = shares_by_wntr(path, pipe)
+            shares = shares_by_wntr(path, pipe, required_m)
         except NotImplementedError:
             raise
         except Exception as error:
@@ -140,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--closures", type=int, default=40)
     parser.add_argument("--budget-s", type=float, default=20.0)
+    parser.add_argument("--required-pressure-m", type=float, default=10.0)
     parser.add_argument("networks", nargs="*", type=Path)
     given = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
@@ -147,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with EnginePool(2) as pool:
         for path in given.networks or NETWORKS:
             try:
-                row = compare(path, given.closures, given.budget_s, pool)
+                row = compare(path, given.closures, given.budget_s, given.required_pressure_m, pool)
             except Exception as error:
                 print(f"| {path.stem} | does not run: {type(error).__name__}: {str(error)[:150]} |", flush=True)
                 continue

@@ -118,7 +118,18 @@ def test_who_pays_for_it_is_said(tmp_path: Path, cli: CommandLine) -> None:
     assert (refeed["nodes"], refeed["nodes_still_low"], refeed["newly_low"]) == (["B"], ["B"], ["A"])
 
 
-HYDRANTS = "hydrant_id,node,kind\nH1,C,flush\nH2,B,drain\nH3,E,\nH4,T,fire\n"
+def test_a_link_that_the_inp_has_closed_gives_water_with_its_pressure(tmp_path: Path, cli: CommandLine) -> None:
+    text = TWO_ZONES.replace("P2 A B 100 300 130 0 Open", "P2 A B 100 300 130 0 Closed").replace("B 20 40", "B 20 4")
+    (tmp_path / "two.inp").write_text(text)
+    answer = cli.ok("isolate", f"--network={tmp_path / 'two.inp'}", "--link", "P3")
+    assert (answer["valves_assumed"], answer["dry_nodes"], answer["refeed"]) == (True, ["B"], [])
+    [link] = answer["refeed_links"]
+    thin_m = 10.667 * 1000 * (9e-3 / 130) ** 1.852 / 0.15**4.871
+    assert (link["link_id"], link["nodes"], link["nodes_still_low"]) == ("P2", ["B"], [])
+    assert link["min_pressure_m"] == {"B": pytest.approx(40 - thin_m - loss_m(4e-3), abs=1e-2)}
+
+
+HYDRANTS = "hydrant_id,node,kind\nH4,T,fire\nH2,B,drain\nH3,E,\nH1,C,flush\n"
 
 
 def test_hydrants_in_the_segment_lowest_first(town: Town, tmp_path: Path) -> None:
