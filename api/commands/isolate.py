@@ -44,6 +44,7 @@ def isolate(
     from ingest.files.hydrants import read_hydrants
     from ingest.files.valves import read_valves
     from models.supply.isolation.answer import Target, Terms, isolations
+    from models.supply.outage import require_links
 
     apart = ids(each)
     if sum(map(bool, (link, node, apart))) != 1:
@@ -62,6 +63,8 @@ def isolate(
     at_once = 1 if hydraulics else _AT_ONCE
     with engine_pool(load_settings(), workers=1) as pool:
         inp = network.read_bytes()
+        if len(targets) > at_once:  # nothing is printed if one of them is unknown
+            pool.run(require_links, inp, [target.element_id for target in targets])
         for first in range(0, len(targets), at_once):
             portion = targets[first : first + at_once]
             for answer in pool.run(isolations, inp, portion, terms, 0.9 * pool.time_limit_s):

@@ -230,3 +230,21 @@ def test_one_line_for_each_link(tmp_path: Path, cli: CommandLine) -> None:
     assert [line["link"] for line in lines] == ["P4", "P2"]
     assert all(line["valves_assumed"] for line in lines)
     assert set(lines[0]["valves"]) == {"P4@A", "P4@E"}
+
+
+@pytest.mark.parametrize("how", ["--hydraulics", "--no-hydraulics"])
+def test_an_unknown_link_among_others_is_named_before_anything_is_answered(
+    tmp_path: Path, cli: CommandLine, how: str
+) -> None:
+    (tmp_path / "town.inp").write_text(NETWORK.format(p5="Open", p7=300))
+    answer = cli("isolate", f"--network={tmp_path / 'town.inp'}", "--each", "P4,P99", how, "--json")
+    assert (answer.code, answer.out, "P99" in answer.err) == (3, "", True)
+
+
+def test_customers_at_nodes_that_are_not_there_are_named(tmp_path: Path, cli: CommandLine) -> None:
+    (tmp_path / "town.inp").write_text(NETWORK.format(p5="Open", p7=300))
+    (tmp_path / "customers.csv").write_text(CUSTOMERS + "ida,k5,GONE,2,none,pt\n")
+    given = (f"--network={tmp_path / 'town.inp'}", f"--customers={tmp_path / 'customers.csv'}")
+    answer = cli("isolate", *given, "--link=P4", "--no-hydraulics", "--json")
+    assert answer.json["customer_nodes_not_in_network"] == ["GONE"]
+    assert "GONE" in answer.err
