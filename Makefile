@@ -35,7 +35,7 @@ faults: .venv/ready-dev
 # The lock is uv.lock; the requirements files are exported from it for machines without uv.
 ifneq ($(UV),)
 .venv/ready: pyproject.toml uv.lock
-	$(UV) sync --locked --extra demo --extra parquet --compile-bytecode --python $(PYTHON) --inexact
+	$(UV) sync --locked --extra demo --extra parquet --extra forecast --compile-bytecode --python $(PYTHON) --inexact
 	touch $@
 
 .venv/ready-dev: pyproject.toml uv.lock
@@ -57,8 +57,8 @@ endif
 
 lock:
 	uv lock
-	uv export --quiet --locked --no-emit-project --extra demo --extra parquet -o requirements.txt
-	uv export --quiet --locked --no-emit-project --extra parquet --extra postgres -o requirements-docker.txt
+	uv export --quiet --locked --no-emit-project --extra demo --extra parquet --extra forecast -o requirements.txt
+	uv export --quiet --locked --no-emit-project --extra parquet --extra postgres --extra forecast -o requirements-docker.txt
 	uv export --quiet --locked --no-emit-project --all-extras --group dev -o requirements-dev.txt
 
 clean:

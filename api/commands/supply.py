@@ -9,6 +9,7 @@ import typer
 
 from api.commands.options import Json, print_json, print_table, readable, say
 from api.commands.supply_criticality import criticality
+from api.commands.supply_demand import backtest_demand, forecast_demand
 from api.commands.supply_outage import outage
 from api.run_table import writable, write_run
 
@@ -16,6 +17,8 @@ app = typer.Typer(help="Run the supply model.", no_args_is_help=True)
 
 
 app.command("criticality")(criticality)
+app.command("forecast-demand")(forecast_demand)
+app.command("backtest-demand")(backtest_demand)
 app.command("outage")(outage)
 
 

@@ -26,6 +26,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from models.supply.inp_lines import line_of_complaint
 from models.supply.units import EngineUnits, FlowUnits
 from twin.errors import ConfigError, InputError, ModelError
 
@@ -46,6 +47,7 @@ class Count(IntEnum):
     NODES = 0
     LINKS = 2
     PATTERNS = 3
+    CURVES = 4
     CONTROLS = 5
     RULES = 6
 
@@ -243,7 +245,7 @@ class Project:
         if code > _LAST_WARNING:
             self.close()
             _write_errors(paths)
-            raise InputError(_why_not_opened(code, report_file, inp))
+            raise InputError(_why_refused(code, report_file, inp))
         self.node_count = self.count(Count.NODES)
         self.link_count = self.count(Count.LINKS)
         self.units = EngineUnits(
@@ -259,6 +261,18 @@ class Project:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def check_whole(self, inp: str) -> None:
+        """Let EPANET look at the network as a whole, as before a run: sources, connections, levels, curves.
+
+        Raises:
+            InputError: If it cannot be solved; the message holds EPANET's own words. The project is closed then.
+        """
+        code = _library().EN_openH(self._handle)
+        if code > _LAST_WARNING:
+            self.close()  # which writes the report
+            raise InputError(_why_refused(code, self._folder / "network.rpt", inp))
+        _library().EN_closeH(self._handle)
 
     def close(self) -> None:
         """Release the engine's memory and files. Closing twice is harmless."""
@@ -591,25 +605,18 @@ def _write_errors(paths: tuple[bytes, ...]) -> None:
     _library().EN_deleteproject(handle)
 
 
-def _why_not_opened(code: int, report: Path, inp: str) -> str:
+def _why_refused(code: int, report: Path, inp: str) -> str:
     """Return the first error of EPANET's report with the line it is about, else the text of the code."""
     lines = report.read_text(encoding="utf-8", errors="replace").splitlines() if report.exists() else []
     for position, line in enumerate(lines):
-        if "Error" not in line or f"Error {_OPEN_ERRORS}" in line:
+        complaint = " ".join(line.split())
+        if "Error " not in line or f"Error {_OPEN_ERRORS}" in line:
             continue
-        culprit = next((text.strip() for text in lines[position + 1 : position + 2] if text.strip()), "")
-        number = _line_number(inp, culprit)
+        below = next((text.strip() for text in lines[position + 1 : position + 2] if "Error " not in text), "")
+        number = line_of_complaint(inp, complaint, below)
         where = f"line {number}: " if number else ""
-        return f"{where}EPANET says: {' '.join(line.split())} {culprit}".rstrip()
+        return f"{where}EPANET says: {complaint} {below}".rstrip()
     return f"EPANET cannot read the network: {_error_text(code)}"
-
-
-def _line_number(inp: str, culprit: str) -> int | None:
-    wanted = culprit.split()
-    for number, line in enumerate(inp.splitlines(), start=1):
-        if wanted and line.split() == wanted:
-            return number
-    return None
 
 
 def _bytes(text: str) -> bytes:

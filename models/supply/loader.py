@@ -1,7 +1,6 @@
-"""Reading a supply model from outside: vetted, then read by EPANET and by WNTR in an engine worker.
+"""Reading a supply model from outside: vetted, read by EPANET in an engine worker, and looked at for sense.
 
-WNTR is the network model; it is imported here only, and only in the worker that reads. EPANET reads first because its
-complaints name the line; both must see the same network.
+The network is what EPANET read, and nothing else, since EPANET runs it (ADR 13).
 """
 
 from __future__ import annotations
@@ -9,19 +8,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from models.pool import EnginePool
 from models.supply.districts import with_districts
-from models.supply.epanet import Project, engine_version
+from models.supply.epanet import LinkType, LinkValue, NodeType, Project, engine_version
 from models.supply.facts import ModelFacts, read_facts
 from models.supply.inp import vet_inp
-from twin.errors import InputError
+from models.supply.intake import open_checked
 from twin.network import Link, LinkKind, Network, NetworkKind, Node, NodeKind
 
-_NODE_KINDS = {"Junction": NodeKind.JUNCTION, "Tank": NodeKind.TANK, "Reservoir": NodeKind.RESERVOIR}
-_LINK_KINDS = {"Pipe": LinkKind.PIPE, "Pump": LinkKind.PUMP, "Valve": LinkKind.VALVE}
+_NODE_KINDS = {
+    NodeType.JUNCTION: NodeKind.JUNCTION,
+    NodeType.TANK: NodeKind.TANK,
+    NodeType.RESERVOIR: NodeKind.RESERVOIR,
+}
+_LINK_KINDS = {LinkType.CVPIPE: LinkKind.PIPE, LinkType.PIPE: LinkKind.PIPE, LinkType.PUMP: LinkKind.PUMP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,9 @@ def load_model(inp: bytes, pool: EnginePool) -> LoadedModel:
 
 def read_model(inp: bytes) -> LoadedModel:
     """Read an INP in this process, which must be an engine worker."""
-    text = vet_inp(inp)
-    with Project(text) as project:
+    with open_checked(vet_inp(inp)) as project:
         facts = read_facts(project, engine_version())
-    return LoadedModel(_read_network(text, facts), facts, model_hash(inp))
+        return LoadedModel(_network(project, facts), facts, model_hash(inp))
 
 
 def model_hash(inp: bytes) -> str:
@@ -61,31 +61,25 @@ def model_hash(inp: bytes) -> str:
     return hashlib.sha256(inp).hexdigest()
 
 
-def _read_network(text: str, facts: ModelFacts) -> Network:
-    model = _wntr_model(text)
-    nodes = {
-        name: Node(name, _NODE_KINDS[node.node_type], _elevation_m(node), *_coordinates(node), _area_m2(facts, name))
-        for name, node in model.nodes()
-    }
-    links = {
-        name: Link(
+def _network(project: Project, facts: ModelFacts) -> Network:
+    length_m = project.link_values(LinkValue.LENGTH) * project.units.length_m
+    diameter_m = project.link_values(LinkValue.DIAMETER) * project.units.diameter_m
+    nodes = {}
+    for n, (name, node_type) in enumerate(zip(facts.node_ids, facts.node_types, strict=True)):
+        x, y = project.coordinates(n + 1) or (None, None)
+        nodes[name] = Node(name, _NODE_KINDS[node_type], float(facts.elevation_m[n]), x, y, _area_m2(facts, name))
+    links = {}
+    for n, (name, link_type) in enumerate(zip(facts.link_ids, facts.link_types, strict=True)):
+        kind = _LINK_KINDS.get(link_type, LinkKind.VALVE)
+        links[name] = Link(
             name,
-            _LINK_KINDS[link.link_type],
-            link.start_node_name,
-            link.end_node_name,
-            getattr(link, "length", None),
-            getattr(link, "diameter", None),
+            kind,
+            facts.node_ids[facts.link_start[n]],
+            facts.node_ids[facts.link_end[n]],
+            float(length_m[n]) if kind is LinkKind.PIPE else None,
+            None if kind is LinkKind.PUMP else float(diameter_m[n]),
         )
-        for name, link in model.links()
-    }
-    for ours, engines in ((nodes, facts.node_ids), (links, facts.link_ids)):
-        if differing := sorted(set(ours) ^ set(engines)):
-            raise InputError(f"EPANET and WNTR read different networks; they differ in {', '.join(differing[:5])}")
-    return Network(
-        NetworkKind.SUPPLY,
-        {node_id: nodes[node_id] for node_id in facts.node_ids},
-        {link_id: links[link_id] for link_id in facts.link_ids},
-    )
+    return Network(NetworkKind.SUPPLY, nodes, links)
 
 
 def _area_m2(facts: ModelFacts, name: str) -> float | None:
@@ -95,29 +89,3 @@ def _area_m2(facts: ModelFacts, name: str) -> float | None:
         return None
     low_m, high_m = tank.curve_level_m
     return (tank.curve_volume_m3[1] - tank.curve_volume_m3[0]) / (high_m - low_m)
-
-
-def _wntr_model(text: str) -> Any:
-    import wntr
-
-    path = Path("wntr.inp")
-    path.write_text(text, encoding="utf-8")
-    try:
-        return wntr.network.WaterNetworkModel(str(path))
-    except Exception as error:
-        raise InputError(f"WNTR cannot read the INP: {_root_cause(error)}") from error
-
-
-def _root_cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _elevation_m(node: Any) -> float:
-    return float(node.base_head if node.node_type == "Reservoir" else node.elevation)
-
-
-def _coordinates(node: Any) -> tuple[float | None, float | None]:
-    x, y = node.coordinates
-    return (None, None) if (x, y) == (0, 0) else (float(x), float(y))

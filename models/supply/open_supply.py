@@ -27,6 +27,7 @@ from models.supply.epanet import (
 )
 from models.supply.facts import Floats, ModelFacts, read_facts
 from models.supply.inp import vet_inp
+from models.supply.intake import open_checked
 from models.supply.loader import model_hash
 
 _KEPT_OPEN = 4
@@ -39,7 +40,7 @@ class OpenSupply:
     def __init__(self, text: str, folder: Path | None = None) -> None:
         self._text, self._folder = text, folder
         self._is_spent = False
-        self._project = Project(text, folder)
+        self._project = open_checked(text, folder)
         self.facts: ModelFacts = read_facts(self._project, engine_version())
         self._initial_levels = self._project.node_values(NodeValue.INITIAL_LEVEL)
         self._set_initial_levels()

@@ -13,7 +13,14 @@ from datetime import timedelta, tzinfo
 
 import numpy as np
 
-from models.demand import HIGHEST_SCALE, LOWEST_SCALE, DemandBasis, DemandForecast, forecast_demand, observed_scale
+from models.demand.ladder import (
+    HIGHEST_SCALE,
+    LOWEST_SCALE,
+    DemandBasis,
+    DemandForecast,
+    forecast_demand,
+    observed_scale,
+)
 from models.supply.balance import STALE_AFTER_PERIODS, ObservedDemand, observe_demand, sensors_at, series_of
 from models.supply.controls import Call, level_call, time_call, timer_cycle_s
 from models.supply.epanet import LinkType

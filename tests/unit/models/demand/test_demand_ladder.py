@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.demand import HIGHEST_SCALE, LOWEST_SCALE, DemandBasis, DemandForecast, forecast_demand
+from models.demand.ladder import HIGHEST_SCALE, LOWEST_SCALE, DemandBasis, DemandForecast, forecast_demand
 
 DAY = 10 + 5 * np.sin(np.arange(24) / 24 * 2 * np.pi)
 AHEAD = np.resize(DAY, 48)
