@@ -52,16 +52,21 @@ def isolate(
 
 
 def customers_hit(answer: Mapping[str, Any], known: Iterable[Customer]) -> dict[str, Any]:
-    """Return whom an isolation hits: without water, and of these the sensitive ones; too little pressure apart."""
+    """Return whom an isolation hits: without water, and of these the sensitive ones; too little pressure apart.
+
+    How many are without water because valves cannot be turned, and because other valves are shut, is said too.
+    """
     known = list(known)
     dry = customers_at(known, answer["dry_nodes"])
     low = customers_at(known, answer["low_pressure_nodes"] or ())
-    could_be = customers_at(known, answer["dry_nodes_if_all_valves_turned"])
+    if_turned = customers_at(known, answer["dry_nodes_if_all_valves_turned"])
+    if_open = customers_at(known, answer["dry_nodes_if_no_valve_shut"])
     return {
         "count": len(dry),
         "sensitive": [customer.customer_id for customer in dry if customer.sensitive is not Sensitivity.NONE],
         "low_pressure_count": None if answer["low_pressure_nodes"] is None else len(low),
-        "count_by_stuck_valves": len(dry) - len(could_be),
+        "count_by_stuck_valves": len(dry) - len(if_turned),
+        "count_by_shut_valves": len(dry) - len(if_open),
     }
 
 

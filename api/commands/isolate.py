@@ -93,6 +93,8 @@ def _print_isolation(answer: dict[str, Any]) -> None:
     if answer["stuck_valves"]:
         more = len(answer["dry_nodes"]) - len(answer["dry_nodes_if_all_valves_turned"])
         typer.echo(f"Valves that cannot be turned ({', '.join(answer['stuck_valves'])}) cost {more} of them.")
+    if by_shut := len(answer["dry_nodes"]) - len(answer["dry_nodes_if_no_valve_shut"]):
+        typer.echo(f"Valves that are shut already cost {by_shut} of them.")
     for pocket in answer["tank_fed"]:
         lasts = "nobody takes water there" if pocket["lasts_h"] is None else f"for about {pocket['lasts_h']:.1f} h"
         _say_nodes(f"Fed by {', '.join(pocket['tanks'])} alone, {lasts}", pocket["nodes"])

@@ -65,6 +65,7 @@ class CustomersHitOut(Out):
     sensitive: list[str] | None
     low_pressure_count: int | None
     count_by_stuck_valves: int
+    count_by_shut_valves: int
 
 
 class IsolationOut(Out):
@@ -72,7 +73,8 @@ class IsolationOut(Out):
 
     `valves_assumed`: no valve layer is imported, so every pipe is taken to have a valve at both ends. Null in
     `low_pressure_nodes`: not asked for, or `hydraulics_error` says why it is not known. `stuck_valves` cannot be turned
-    and made the segment larger; without them only `dry_nodes_if_all_valves_turned` were dry. `levels_at` is when the
+    and made the segment larger; without them only `dry_nodes_if_all_valves_turned` were dry; with
+    the valves open that are shut already, only `dry_nodes_if_no_valve_shut`. `levels_at` is when the
     tank levels behind `lasts_h` were true (null: they are the model file's).
     """
 
@@ -92,6 +94,7 @@ class IsolationOut(Out):
             "tank_fed": [{"tanks": ["T1"], "nodes": ["J14"], "lasts_h": 5.2}],
             "stuck_valves": [],
             "dry_nodes_if_all_valves_turned": ["J12"],
+            "dry_nodes_if_no_valve_shut": ["J12"],
             "low_pressure_nodes": ["J14"],
             "hydraulics_error": None,
             "refeed": [],
@@ -102,6 +105,7 @@ class IsolationOut(Out):
                 "sensitive": ["C-0001"],
                 "low_pressure_count": 12,
                 "count_by_stuck_valves": 0,
+                "count_by_shut_valves": 0,
             },
             "valves_not_in_network": [],
             "customer_nodes_not_in_network": [],
@@ -121,6 +125,7 @@ class IsolationOut(Out):
     tank_fed: list[TankFedOut]
     stuck_valves: list[str]
     dry_nodes_if_all_valves_turned: list[str]
+    dry_nodes_if_no_valve_shut: list[str]
     low_pressure_nodes: list[str] | None
     hydraulics_error: str | None = None
     refeed: list[RefeedOut]

@@ -82,6 +82,7 @@ def test_valves_customers_and_pressures(house: House) -> None:
         "sensitive": ["hospital"],
         "low_pressure_count": 0,
         "count_by_stuck_valves": 0,
+        "count_by_shut_valves": 0,
     }
 
 

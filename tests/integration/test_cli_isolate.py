@@ -55,6 +55,8 @@ def test_without_a_tank_the_shut_valve_gives_the_water_back(town: Town) -> None:
     assert answer["unintended_nodes"] == ["B", "C", "D"]
     assert answer["customers"]["count"] == 4
     assert answer["customers"]["sensitive"] == ["hospital"]
+    assert answer["dry_nodes_if_no_valve_shut"] == []
+    assert answer["customers"]["count_by_shut_valves"] == 4  # X alone keeps the water from them
     [refeed] = answer["refeed"]
     assert (refeed["valve_id"], refeed["nodes"], refeed["nodes_still_low"]) == ("X", ["B", "C", "D"], [])
     to_b = 3 * loss_m(6e-3)  # P1, P4, P7 carry what B, C and D take
@@ -178,6 +180,7 @@ def test_a_stuck_valve_costs_those_behind_it(town: Town, how: str) -> None:
         "sensitive": [],
         "low_pressure_count": 3,  # those of C and D, when the tank is empty after 4 h
         "count_by_stuck_valves": 1,
+        "count_by_shut_valves": 0,
     }
 
 

@@ -105,6 +105,12 @@ class _Answerer:
         self._if_all_turned = (
             Isolator(facts, replace(self._layer, operable=self._layer.operable | stuck)) if stuck.any() else None
         )
+        shut = self._layer.closed
+        self._if_none_shut = (
+            Isolator(facts, replace(self._layer, operable=self._layer.bounds, closed=np.zeros_like(shut)))
+            if shut.any()
+            else None
+        )
         self._is_junction = np.array([kind is NodeType.JUNCTION for kind in facts.node_types])
         self._base_low: Booleans | None = None
 
@@ -131,6 +137,7 @@ class _Answerer:
             ],
             "stuck_valves": list(plan.stuck_valves),
             "dry_nodes_if_all_valves_turned": self._dry_if_all_turned(target, plan),
+            "dry_nodes_if_no_valve_shut": self._dry_if_none_shut(target, plan),
             "low_pressure_nodes": None,
             **_refeeds([_Refeeding(refeed) for refeed in refeeds if refeed.nodes]),
             "flushing": self._flushing(plan),
@@ -176,6 +183,11 @@ class _Answerer:
         if self._if_all_turned is None or not plan.stuck_valves:
             return list(plan.dry_nodes)
         return list(_plan(self._if_all_turned, target).dry_nodes)
+
+    def _dry_if_none_shut(self, target: Target, plan: Isolation) -> list[str]:
+        """Return who is dry in the same segment where no valve is shut but those around it."""
+        found = plan if self._if_none_shut is None else _plan(self._if_none_shut, target)
+        return list(found.dry_nodes)
 
     # -------------------------------------------------------------------------------------------- pressures
 
