@@ -23,7 +23,7 @@ from twin.isolation import Isolation, Refeed
 from twin.valves import Valve
 
 WNTR_NETWORKS = Path(str(files("wntr"))) / "library" / "networks"
-NETWORKS = {name: WNTR_NETWORKS / f"{name}.inp" for name in ("Net1", "Net2", "Net3", "ky4")} | {"C-Town": SUPPLY_INP}
+NETWORKS = {name: WNTR_NETWORKS / f"{name}.inp" for name in ("Net1", "Net2", "Net3", "Net6", "ky4", "ky10")} | {"C-Town": SUPPLY_INP}
 
 
 @cache
@@ -38,7 +38,7 @@ def some_valves(facts: ModelFacts, chance: random.Random, density: float) -> lis
     valves = []
     for place, link_id in enumerate(facts.link_ids):
         for node in (facts.link_start[place], facts.link_end[place]):
-            if chance.random() < density:
+            while chance.random() < density * 0.9:  # several at one end now and then
                 stuck, shut = chance.random() < 0.1, chance.random() < 0.05
                 valves.append(Valve(f"V{len(valves)}", link_id, facts.node_ids[node], not stuck, shut))
     return valves
