@@ -18,10 +18,12 @@ from api.routes import (
     gaps,
     health,
     incidents,
+    isolation,
     kpis,
     network,
     notices,
     ops,
+    ops_isolation,
     public,
     reference,
     residuals,
@@ -44,6 +46,7 @@ _RESOURCES = (
     state,
     residuals,
     forecasts,
+    isolation,
     incidents,
     notices,
     customers,
@@ -59,6 +62,7 @@ _TAGS = {
     "network": "The supply and drainage networks and their districts.",
     "state": "The newest trusted values, and how far the model is from them.",
     "forecasts": "Forecasts of supply and drainage, with what they rest on and how old they are.",
+    "isolation": "Which valves cut a pipe or node off, and whom that leaves without water.",
     "incidents": "What is wrong, or about to be.",
     "notices": "What the public is told.",
     "customers": "Whom it concerns. Personal data: every read is written down.",
@@ -92,7 +96,7 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for resource in _RESOURCES:
         app.include_router(resource.router, prefix=API_PREFIX, responses=problems.documented((401, 403, 422)))
-    for plain in (health, public, ops, reference):
+    for plain in (health, public, ops, ops_isolation, reference):
         app.include_router(plain.router)
     description.install(app)
     return app

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -24,6 +24,7 @@ from twin.detection import Detector, Rules
 from twin.errors import ConfigError, InputError, ModelError
 from twin.forecasts import Rung
 from twin.incidents import IncidentKind
+from twin.isolation import IsolationQuestion
 from twin.network import Network, NetworkKind
 from twin.noticeboard import Noticeboard
 from twin.notices import NoticeStatus
@@ -262,6 +263,12 @@ class Models:
         model = self.supply() if kind is NetworkKind.SUPPLY else self.drainage()
         return model.network if model else None
 
+    def isolate(self, question: IsolationQuestion, clock: Clock, *, required_pressure_m: float) -> dict[str, Any]:
+        """Say how to cut a link or node of the supply network in use off; see `api.isolating.isolate`."""
+        from api.isolating import isolate
+
+        return isolate(question, self._registry, self._pool, clock, required_pressure_m=required_pressure_m)
+
     def districts_in_use(self) -> Mapping[str, str]:
         """Return the district of each supply node of the model loaded last; none before one could be read.
 
@@ -420,6 +427,7 @@ def make_services(
         noticeboard=make_noticeboard(settings, memory.registry, clock, exercise=exercise),
         notice_sender=settings.notice_sender,
         public_url=settings.public_url,
+        isolate=lambda question: models.isolate(question, clock, required_pressure_m=settings.required_pressure_m),
     )
 
 

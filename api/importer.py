@@ -9,6 +9,7 @@ from pathlib import Path
 from api.bootstrap import Offline, engine_pool, load_drainage_model, load_supply_model
 from twin.network import NetworkKind
 from twin.ports import ModelFile
+from twin.valves import require_place
 
 Counts = dict[str, int]
 
@@ -28,6 +29,7 @@ def import_file(here: Offline, kind: str, file: Path, *, progress: bool, restart
     importers: dict[str, Callable[[Offline, Path], Counts]] = {
         "sensors": _sensors,
         "customers": _customers,
+        "valves": _valves,
         "network": _network,
         "drainage": _drainage,
         "weather": _weather,
@@ -49,6 +51,20 @@ def _customers(here: Offline, file: Path) -> Counts:
     customers = read_customers(file)
     here.registry.upsert_customers(customers)
     return {"customers": len(customers)}
+
+
+def _valves(here: Offline, file: Path) -> Counts:
+    """Take valves if their links and nodes are in the supply network; where none is imported yet, take them unseen."""
+    from ingest.files.valves import read_valves
+
+    valves, model = read_valves(file), here.registry.model_file(NetworkKind.SUPPLY)
+    if model is not None:
+        with engine_pool(here.settings, workers=1) as pool:
+            network = load_supply_model(model, pool).network
+        for valve in valves:
+            require_place(valve, network)
+    here.registry.upsert_valves(valves)
+    return {"valves": len(valves)}
 
 
 def _network(here: Offline, file: Path) -> Counts:

@@ -138,6 +138,7 @@ def _replay(stack: ExitStack, settings: Settings, ingest: IngestRole, clock: Rep
 def _copy(live: Registry, apart: Registry) -> None:
     apart.upsert_sensors(list(live.sensors().values()))
     apart.upsert_customers(live.customers())
+    apart.upsert_valves(live.valves())
     for kind in NetworkKind:
         file = live.model_file(kind)
         if file is not None:

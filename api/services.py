@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from twin.clock import Clock
+from twin.isolation import IsolationQuestion
 from twin.network import Network, NetworkKind
 from twin.notices import Notice
 from twin.ports import ReadingStore, Registry
@@ -38,6 +39,7 @@ class Services:
     `cycle_s` is the period at which a good cycle is expected; `/readyz` judges the last one's age by it.
     `weather_in_use` is False where no weather service is wanted (TWIN_WEATHER=none): then only the season is known, but
     for an exercise that brings a weather of its own.
+    `isolate` says how to cut a link or node off (`api.isolating`); None where no engine is at hand.
     `public_url` is where the public reaches this program, `notice_sender` who speaks: feeds and CAP name both.
     """
 
@@ -54,3 +56,4 @@ class Services:
     weather_in_use: bool = True
     public_url: str = "http://127.0.0.1:8000"
     notice_sender: str = "h2twin@localhost"
+    isolate: Callable[[IsolationQuestion], dict[str, Any]] | None = None

@@ -6,12 +6,35 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class IsolationQuestion:
+    """What is to be cut off, and what is known of valves now beside what the layer says."""
+
+    element_id: str
+    is_link: bool
+    inoperable: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
+    hydraulics: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class TankFed:
     """Nodes that only tanks still feed; `lasts_h` is None where nobody there takes water."""
 
     tanks: tuple[str, ...]
     nodes: tuple[str, ...]
     lasts_h: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refeed:
+    """Something shut that could be opened meanwhile: a valve, or a link that the model has closed (then `valve_id` is
+    the link's). `nodes` are junctions that have a way to water with it and none without.
+    """
+
+    valve_id: str
+    link_id: str
+    is_valve: bool
+    nodes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from twin.readings import Reading, Sensor
 from twin.residuals import Residual
 from twin.rollups import Every, Rollup
 from twin.trust import TrustDay
+from twin.valves import Valve
 from twin.windows import Window
 
 T = TypeVar("T")
@@ -498,6 +499,18 @@ class CustomerRegistry(Protocol):
         ...
 
 
+class ValveRegistry(Protocol):
+    """The isolation valves of the supply network."""
+
+    def upsert_valves(self, valves: Sequence[Valve]) -> None:
+        """Add or replace valves by valve_id, all or none."""
+        ...
+
+    def valves(self) -> list[Valve]:
+        """Return all valves in order of valve_id."""
+        ...
+
+
 class IncidentLog(Protocol):
     """Incidents, open and closed."""
 
@@ -691,6 +704,7 @@ class Registry(
     DeadLetters,
     SensorRegistry,
     CustomerRegistry,
+    ValveRegistry,
     IncidentLog,
     NoticeLog,
     ForecastArchive,

@@ -1,4 +1,4 @@
-"""`h2twin import`: sensors, customers, models, readings and weather from files."""
+"""`h2twin import`: sensors, customers, models, valves, readings and weather from files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from api.commands.options import DataDir, Json, print_json, readable, say
 
-KINDS = ("sensors", "customers", "network", "drainage", "readings", "weather")
+KINDS = ("sensors", "customers", "network", "valves", "drainage", "readings", "weather")
 
 
 def import_file(

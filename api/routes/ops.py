@@ -89,7 +89,7 @@ def show_overview(request: Request, visitor: AnyVisitor) -> Response:
     return page(
         "overview.html",
         {
-            **_frame(request, visitor),
+            **frame(request, visitor),
             "view": overview(services_of(request)),
             "listed": LISTED,
             "cycle_s": services_of(request).cycle_s,
@@ -105,7 +105,7 @@ def show_incident(request: Request, visitor: AnyVisitor, incident_id: Id) -> Res
     return page(
         "incident.html",
         {
-            **_frame(request, visitor),
+            **frame(request, visitor),
             "incident": incident,
             "notices": registry.notices_of(incident_id),
             "shelf_hours": SHELF_HOURS,
@@ -146,7 +146,7 @@ def show_notice(request: Request, visitor: AnyVisitor, notice_id: Id) -> Respons
     """Show one notice with every word the public would read."""
     notice = services_of(request).registry.notice(notice_id)
     return page(
-        "notice.html", {**_frame(request, visitor), "notice": notice, "seen_version": notices.seen_version(notice)}
+        "notice.html", {**frame(request, visitor), "notice": notice, "seen_version": notices.seen_version(notice)}
     )
 
 
@@ -173,7 +173,7 @@ def _notice_step(request: Request, visitor: Visitor, form: dict[str, str], notic
     return RedirectResponse(f"/ops/notices/{notice_id}", status_code=303)
 
 
-def _frame(request: Request, visitor: Visitor) -> dict[str, Any]:
+def frame(request: Request, visitor: Visitor) -> dict[str, Any]:
     """Return what every operators' page shows around its content."""
     services = services_of(request)
     return {

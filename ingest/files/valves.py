@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ingest.files.tables import read_table
+from ingest.files.tables import Row, read_table
 from twin.valves import Valve
 
 REQUIRED = ("valve_id", "link_id", "near_node", "operable", "normally_closed")
@@ -24,11 +24,19 @@ def read_valves(path: Path) -> list[Valve]:
             valve_id=row.required("valve_id"),
             link_id=row.required("link_id"),
             near_node=row.required("near_node"),
-            operable=_TRUTH[row.choice("operable", list(_TRUTH))],
-            normally_closed=_TRUTH[row.choice("normally_closed", list(_TRUTH))],
+            operable=_truth(row, "operable"),
+            normally_closed=_truth(row, "normally_closed"),
         )
         if valve.valve_id in lines:
             raise row.wrong("valve_id", f"{valve.valve_id!r} is already in line {lines[valve.valve_id]}")
         lines[valve.valve_id] = row.line
         valves[valve.valve_id] = valve
     return list(valves.values())
+
+
+def _truth(row: Row, column: str) -> bool:
+    """Read true or false; spreadsheets write them in capitals."""
+    text = row.text(column)
+    if text.lower() not in _TRUTH:
+        raise row.wrong(column, f"{text!r} is neither true nor false")
+    return _TRUTH[text.lower()]

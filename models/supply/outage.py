@@ -6,6 +6,7 @@ demand alone: what leaks is none, and what is put in is none either.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from twin.errors import InputError, ModelError
 
 REQUIRED_PRESSURE_M = 10.0
 EXTRA_TRIALS = 10
+_PATIENT_TRIALS = 200
 _MOST_AT_ONCE = 50
 _MOST_NODES_AT_ONCE = 50_000
 _LEAST_DEMAND_M3 = 1e-6
@@ -42,12 +44,16 @@ class ClosureTask(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """Links closed from `start_s` of the model's time on, looked at for `duration_s`."""
+    """Links closed from `start_s` of the model's time on, looked at for `duration_s`.
+
+    `opened` are pipes and valves that the INP has closed and nothing else opens: they are open for the whole run.
+    """
 
     links: tuple[str, ...]
     start_s: int = 0
     duration_s: int = 24 * HOUR_S
     required_pressure_m: float = REQUIRED_PRESSURE_M
+    opened: tuple[str, ...] = ()
 
 
 def answers_in_turn(
@@ -100,13 +106,28 @@ def outages(inp: bytes, closures: Sequence[Closure], wall_limit_s: float) -> lis
 def run_closure(supply: OpenSupply, closure: Closure, *, wall_limit_s: float) -> Results:
     """Run a closure; the results begin at the model's time 0.
 
+    Where the INP's number of trials leaves a step too far from a solution, the run is made again with more of them.
+
     Raises:
         ModelError: If the run gives no believable answer.
     """
+    begin = time.monotonic()
+    try:
+        return _run(supply, closure, wall_limit_s=wall_limit_s)
+    except ModelError:
+        left_s = wall_limit_s - (time.monotonic() - begin)
+        if left_s <= 0:
+            raise
+    return _run(supply, closure, wall_limit_s=left_s, trials=_PATIENT_TRIALS)
+
+
+def _run(supply: OpenSupply, closure: Closure, *, wall_limit_s: float, trials: int | None = None) -> Results:
     with supply.setup() as setup:
         links = [supply.facts.link_ids.index(link_id) + 1 for link_id in closure.links]
         setup.set_pressure_driven(closure.required_pressure_m)
         setup.set_option(Option.UNBALANCED_TRIALS, EXTRA_TRIALS)
+        if trials is not None:
+            setup.set_option(Option.TRIALS, trials)
         clock = supply.facts.clock
         prepare_times(
             setup,
@@ -115,6 +136,8 @@ def run_closure(supply: OpenSupply, closure: Closure, *, wall_limit_s: float) ->
             start_clock_s=clock.start_clock_s,
         )
         setup.set_time(TimeValue.REPORT_STEP, gcd(HOUR_S, closure.start_s, closure.duration_s))
+        for link_id in closure.opened:
+            setup.set_status(supply.facts.link_ids.index(link_id) + 1, is_open=True)
         if closure.start_s == 0:
             for link in links:
                 setup.hold_closed(link)

@@ -101,6 +101,7 @@ def test_each_pipe_that_can_be_shut_alone(cli: CommandLine, town: dict[str, str]
 def test_pipes_are_lost_with_their_segment(cli: CommandLine, town: dict[str, str]) -> None:
     answer = ask(cli, town["network"], town["customers"], town["valves"], "--hours=1")
     pipes = {pipe["id"]: pipe for pipe in answer["pipes"]}
+    assert len(answer["pipes"]) == len(pipes) == 6
     around_b = {"P1", "P2", "P3", "X"}  # nothing can be shut between them
     for name in around_b:
         assert set(pipes[name]["cut_off_with"]) == around_b - {name}

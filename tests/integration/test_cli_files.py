@@ -14,6 +14,7 @@ from command_line import CommandLine
 from models.networks import ctown
 from twin.network import NetworkKind
 from twin.storage.registry import open_registry
+from twin.valves import Valve
 
 DATA = Path(__file__).parents[1] / "data"
 SENSORS = "sensor_id,quantity,kind,unit,element_type,element_id,district,expected_every_s,low,high\n"
@@ -52,12 +53,43 @@ def test_a_city_is_imported_and_every_count_is_that_of_the_file(h2twin: CommandL
     assert kept[NetworkKind.SUPPLY].content == ctown.SUPPLY_INP.read_bytes()
 
 
+VALVES = "valve_id,link_id,near_node,operable,normally_closed\n"
+
+
+def test_valves_are_imported_if_they_have_a_place_in_the_network(h2twin: CommandLine, tmp_path: Path) -> None:
+    def valves() -> list[Valve]:
+        registry = open_registry(f"sqlite:///{h2twin.data_dir / 'registry.db'}")
+        try:
+            return registry.valves()
+        finally:
+            registry.close()
+
+    file = tmp_path / "valves.csv"
+    file.write_text(VALVES + "V1,P2,J2,true,false\n")
+    assert h2twin.ok("import", "valves", file) == {"valves": 1}  # no network yet: nothing to compare with
+    h2twin.ok("import", "network", ctown.SUPPLY_INP)
+    for rows, named in (("V2,P9999,J1,true,false", "P9999"), ("V2,P446,J999,true,false", "J999")):
+        file.write_text(f"{VALVES}{rows}\n")
+        answer = h2twin("import", "valves", file)
+        assert (answer.code, "V2" in answer.err, named in answer.err) == (3, True, True)
+        assert [valve.valve_id for valve in valves()] == ["V1"]
+    _, start, end, *_ = next(
+        line.split() for line in ctown.SUPPLY_INP.read_text().splitlines() if line.startswith(" P446")
+    )
+    file.write_text(f"{VALVES}V1,P446,{start},FALSE,True\nV2,P446,{end},true,false\n")
+    assert h2twin.ok("import", "valves", file) == {"valves": 2}
+    assert valves() == [Valve("V1", "P446", start, False, True), Valve("V2", "P446", end)]
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "told"),
     [
         pytest.param("sensors", SENSORS + "P1,pressure,instant,m,node,J1,D1,60,,\nP2,presure,instant,m,,,,60,,\n",
                      "line 3", id="an unknown quantity"),
         pytest.param("sensors", "name,kind\nP1,instant\n", "sensor_id", id="missing columns"),
+        pytest.param("valves", VALVES + "V1,P1,J1,true,false\nV2,P1,J1,maybe,false\n", "line 3", id="a maybe"),
+        pytest.param("valves", VALVES + "V1,P1,J1,true,false\nV1,P1,J2,true,false\n", "line 3", id="a valve twice"),
+        pytest.param("valves", "valve_id,link_id\nV1,P1\n", "near_node", id="valves without their places"),
         pytest.param("customers", CUSTOMERS + "C1,K1,J1,2,none,en\nC2,K2,J1,many,none,en\n", "line 3",
                      id="a population in words"),
         pytest.param("network", "[JUNCTIONS]\n J1 0 0\n\n[PIPES]\n P1 J1 NOWHERE 10 100 100 0 Open\n[END]\n", "line",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from importlib.resources import files
@@ -110,3 +111,23 @@ def test_the_pressure_that_is_required_decides(pool: EnginePool) -> None:
 def test_an_unknown_link_is_named(pool: EnginePool) -> None:
     with pytest.raises(InputError, match="no link NOWHERE"):
         one(ONE_TANK.encode(), pool, "P3", "NOWHERE")
+
+
+def test_a_run_that_needs_more_trials_gets_them(pool: EnginePool) -> None:
+    text = NET3.read_text()
+    impatient = re.sub(r"(?m)^(\s*Trials\s+)40", r"\g<1>1", text)
+    assert impatient != text
+    for pipe in ("177", "183", "315"):  # with one trial, each loses more than 1 % of the water
+        hurried, full = one(impatient.encode(), pool, pipe), one(text.encode(), pool, pipe)
+        assert "error" not in hurried
+        assert hurried["junctions_short"] == full["junctions_short"]
+        for name, junction in full["junctions"].items():
+            assert hurried["junctions"][name]["delivered_m3"] == pytest.approx(junction["delivered_m3"], rel=0.01)
+
+
+def test_links_that_the_inp_has_closed_can_be_opened_for_a_run(pool: EnginePool) -> None:
+    shut = ONE_TANK.replace("[STATUS]\n", "[STATUS]\nP3 Closed\n").encode()
+    closures = [Closure((), duration_s=6 * 3600, opened=opened) for opened in ((), ("P3",), ())]
+    dry, wet, again = answers_in_turn(outages, shut, closures, pool)
+    assert (dry["junctions_short"], wet["junctions_short"]) == (["K"], [])
+    assert again == dry

@@ -75,6 +75,21 @@ def layer_of(
     )
 
 
+def placed(facts: ModelFacts, valves: Sequence[Valve]) -> list[Valve]:
+    """Return those valves that have a place in the network."""
+    links = {link_id: place for place, link_id in enumerate(facts.link_ids)}
+    return [
+        valve
+        for valve in valves
+        if valve.link_id in links
+        and valve.near_node
+        in (
+            facts.node_ids[facts.link_start[links[valve.link_id]]],
+            facts.node_ids[facts.link_end[links[valve.link_id]]],
+        )
+    ]
+
+
 def assumed_layer(facts: ModelFacts, *, inoperable: Collection[str] = (), closed: Collection[str] = ()) -> ValveLayer:
     """Return a layer where every pipe can be shut at both its ends; a valve there is called `link@node`.
 

@@ -7,31 +7,40 @@ carries none unless a control or rule may open it, a shut valve carries none, al
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 import numpy as np
 
 from models.supply.connectivity import Booleans
-from models.supply.epanet import NodeType
+from models.supply.epanet import LinkType, NodeType
 from models.supply.facts import Floats, Integers, ModelFacts
 from models.supply.isolation.layer import ValveLayer
 from models.supply.results import HOUR_S
 from twin.errors import InputError
-from twin.isolation import Isolation, TankFed
+from twin.isolation import Isolation, Refeed, TankFed
+
+_OPENED_BY_HAND = frozenset(LinkType) - {LinkType.PUMP, LinkType.CVPIPE}
 
 
 class Isolator:
-    """Answers for one network and one valve layer; what all answers share is worked out once."""
+    """Answers for one network and one valve layer; what all answers share is worked out once.
 
-    def __init__(self, facts: ModelFacts, layer: ValveLayer) -> None:
+    `levels_m` are the tanks' levels now; a tank that is not in it stands at the INP's first level.
+    """
+
+    def __init__(self, facts: ModelFacts, layer: ValveLayer, levels_m: Mapping[str, float] | None = None) -> None:
+        self._levels_m = levels_m or {}
         self._facts, self._layer = facts, layer
         self._node_ids, self._link_ids = np.array(facts.node_ids), np.array(facts.link_ids)
         self._nodes = len(facts.node_ids)
         self._size = self._nodes + len(facts.link_ids)
         self._end_node = np.column_stack([facts.link_start, facts.link_end]).ravel()
         self._end_body = self._nodes + np.repeat(np.arange(len(facts.link_ids)), 2)
-        bounded = np.zeros(len(self._end_node), dtype=np.bool_)
-        bounded[layer.end[layer.bounds]] = True
-        self._segment_of = _parts(self._end_node[~bounded], self._end_body[~bounded], self._size)
-        self._carries = self._ends_that_carry()
+        self._segment_of = self.partition()
+        self._may_open = self._links_that_may_open()
+        self._carries = np.repeat(self._may_open, 2)
+        self._carries[layer.end[layer.closed]] = False
         kinds = np.array([int(kind) for kind in facts.node_types])
         self._is_junction = np.append(kinds == NodeType.JUNCTION, np.zeros(len(facts.link_ids), dtype=np.bool_))
         self._is_reservoir = np.append(kinds == NodeType.RESERVOIR, np.zeros(len(facts.link_ids), dtype=np.bool_))
@@ -46,9 +55,7 @@ class Isolator:
         Raises:
             InputError: If it is not in the network.
         """
-        if link_id not in self._facts.link_ids:
-            raise InputError(f"the network has no link {link_id!r}")
-        return self._around(self._nodes + self._facts.link_ids.index(link_id))
+        return self._around(self._vertex(link_id, is_link=True))
 
     def of_node(self, node_id: str) -> Isolation:
         """Return how to cut a node off.
@@ -56,9 +63,68 @@ class Isolator:
         Raises:
             InputError: If it is not in the network.
         """
-        if node_id not in self._facts.node_ids:
-            raise InputError(f"the network has no node {node_id!r}")
-        return self._around(self._facts.node_ids.index(node_id))
+        return self._around(self._vertex(node_id, is_link=False))
+
+    def refeeds(self, element_id: str, *, is_link: bool) -> list[Refeed]:
+        """Return all that could be opened while this is cut off, by itself: shut valves and links the INP has closed.
+
+        Those come first that give water back to most of the junctions which lose it. A link that more than one thing
+        keeps shut is not among them, nor one that touches the segment.
+
+        Raises:
+            InputError: If the element is not in the network.
+        """
+        facts = self._facts
+        segment = self._segment_of == self._segment_of[self._vertex(element_id, is_link=is_link)]
+        part = self._parts_around(segment)
+        has_source = self._with_any(part, (self._is_reservoir | self._is_tank) & ~segment)
+        found = []
+        for link, valve in self._openable():
+            ends = int(facts.link_start[link]), int(facts.link_end[link])
+            if segment[[*ends, self._nodes + link]].any():
+                continue
+            parts = {int(part[end]): bool(has_source[end]) for end in ends}
+            dry = [number for number, is_fed in parts.items() if not is_fed] if any(parts.values()) else []
+            nodes = self._names(self._is_junction & np.isin(part, dry)) if dry else ()
+            found.append(
+                Refeed(
+                    facts.link_ids[link] if valve is None else self._layer.ids[valve],
+                    facts.link_ids[link],
+                    valve is not None,
+                    nodes,
+                )
+            )
+        before = set(self.dry_anyway)
+        return sorted(found, key=lambda refeed: (-sum(node not in before for node in refeed.nodes), -len(refeed.nodes)))
+
+    def _openable(self) -> list[tuple[int, int | None]]:
+        """Return the links that one hand opens, and which valve that is (None: the link's own, shut in the INP)."""
+        layer, facts = self._layer, self._facts
+        shut = np.flatnonzero(layer.closed)
+        links = (layer.end[shut] // 2).tolist()
+        dead = np.flatnonzero(~self._may_open).tolist()
+        hands = Counter([*links, *dead])
+        by_valve: list[tuple[int, int | None]] = [
+            (link, int(valve))
+            for link, valve in zip(links, shut, strict=True)
+            if hands[link] == 1 and layer.operable[valve]
+        ]
+        by_itself: list[tuple[int, int | None]] = [
+            (link, None) for link in dead if hands[link] == 1 and facts.link_types[link] in _OPENED_BY_HAND
+        ]
+        return by_valve + by_itself
+
+    def _vertex(self, element_id: str, *, is_link: bool) -> int:
+        ids, what = (self._facts.link_ids, "link") if is_link else (self._facts.node_ids, "node")
+        if element_id not in ids:
+            raise InputError(f"the network has no {what} {element_id!r}")
+        return ids.index(element_id) + (self._nodes if is_link else 0)
+
+    def partition(self) -> Integers:
+        """Return which segment each node, and then each link's body, lies in: those of one segment share a number."""
+        joined = np.ones(len(self._end_node), dtype=np.bool_)
+        joined[self._layer.end[self._layer.bounds]] = False
+        return _parts(self._end_node[joined], self._end_body[joined], self._size)
 
     @property
     def dry_anyway(self) -> tuple[str, ...]:
@@ -114,14 +180,23 @@ class Isolator:
 
     def _fed(self, segment: Booleans) -> tuple[Booleans, Booleans]:
         """Return what has a way to a reservoir, and what to a tank, around the segment."""
+        part = self._parts_around(segment)
+        by_reservoir, by_tank = (
+            self._with_any(part, sources & ~segment) & ~segment for sources in (self._is_reservoir, self._is_tank)
+        )
+        return by_reservoir, by_tank
+
+    def _parts_around(self, segment: Booleans) -> Integers:
+        """Return which part each vertex is in when water goes around the segment."""
         kept = self._carries & ~segment[self._end_node] & ~segment[self._end_body]
-        part = _parts(self._end_node[kept], self._end_body[kept], self._size)
-        found = []
-        for sources in (self._is_reservoir & ~segment, self._is_tank & ~segment):
-            has_source = np.zeros(self._size, dtype=np.bool_)
-            has_source[part[sources]] = True
-            found.append(has_source[part] & ~segment)
-        return found[0], found[1]
+        return _parts(self._end_node[kept], self._end_body[kept], self._size)
+
+    def _with_any(self, part: Integers, wanted: Booleans) -> Booleans:
+        """Return the vertices in whose part there is one of the wanted."""
+        has_one = np.zeros(self._size, dtype=np.bool_)
+        has_one[part[wanted]] = True
+        found: Booleans = has_one[part]
+        return found
 
     def _tank_fed(self, fed: Booleans) -> tuple[TankFed, ...]:
         if not fed.any():
@@ -144,18 +219,17 @@ class Isolator:
         stored_m3 = 0.0
         for tank_id in tanks:
             tank = self._facts.tanks[tank_id]
-            stored_m3 += float(tank.volume_m3(tank.initial_level_m) - tank.volume_m3(tank.min_level_m))
+            level_m = self._levels_m.get(tank_id, tank.initial_level_m)
+            stored_m3 += max(0.0, float(tank.volume_m3(level_m) - tank.volume_m3(tank.min_level_m)))
         return stored_m3 / demand_m3s / HOUR_S
 
-    def _ends_that_carry(self) -> Booleans:
-        facts, layer = self._facts, self._layer
+    def _links_that_may_open(self) -> Booleans:
+        facts = self._facts
         links = {link_id: place for place, link_id in enumerate(facts.link_ids)}
         may_open = facts.initially_open.copy()
         may_open[[links[control.link_id] for control in facts.controls]] = True
         may_open[[links[link_id] for link_id in facts.ruled_links]] = True
-        carries = np.repeat(may_open, 2)
-        carries[layer.end[layer.closed]] = False
-        return carries
+        return may_open
 
     def _names(self, vertices: Booleans) -> tuple[str, ...]:
         return tuple(self._facts.node_ids[place] for place in np.flatnonzero(vertices[: self._nodes]))

@@ -30,6 +30,7 @@ from twin.notices import Notice, NoticeState, NoticeStatus, NoticeText, Revision
 from twin.ports import ApiKey, AuditEntry, Beat, DeadLetter, ModelFile
 from twin.readings import ElementType, Kind, Sensor
 from twin.units import Quantity
+from twin.valves import Valve
 
 T0 = datetime(2026, 3, 29, 0, 59, 59, 123456, tzinfo=UTC)
 SOMEWHERE_ELSE = timezone(timedelta(hours=5, minutes=45))
@@ -86,6 +87,11 @@ def a_customer(connection_id: str = "C-1", **changes: object) -> Customer:
         email="ana@example.org",
     )
     return replace(customer, **changes)  # type: ignore[arg-type]
+
+
+def a_valve(valve_id: str = "V-1", **changes: object) -> Valve:
+    valve = Valve(valve_id, "P 12 ação", "J\u00f3 7", operable=False, normally_closed=True)
+    return replace(valve, **changes)  # type: ignore[arg-type]
 
 
 def an_incident(number: int = 0, **changes: object) -> Incident:

@@ -4,13 +4,14 @@ import random
 from dataclasses import fields
 
 import pytest
-from contract.registry.records import a_customer, a_sensor
+from contract.registry.records import a_customer, a_sensor, a_valve
 
 from twin.customers import Customer
 from twin.errors import InputError
 from twin.readings import Sensor
 from twin.storage.registry import SqlRegistry
 from twin.units import Quantity
+from twin.valves import Valve
 
 IDS = ["a", "B", "_", "Z", "é", "10", "9", "á", "a b", "ab", "\U0001f6b0", "ﬁ", "A"]
 
@@ -27,10 +28,26 @@ def test_customers_come_back_as_they_were(registry: SqlRegistry) -> None:
     assert registry.customers() == [a_customer(), plain]
 
 
+def test_valves_come_back_as_they_were_and_are_replaced_by_id(registry: SqlRegistry) -> None:
+    plain = Valve("V-2", "P", "J")
+    registry.upsert_valves([plain, a_valve()])
+    assert registry.valves() == [a_valve(), plain]
+    registry.upsert_valves([a_valve(link_id="first"), a_valve(link_id="last")])
+    assert registry.valves() == [a_valve(link_id="last"), plain]
+
+
+def test_a_bad_valve_among_good_ones_changes_nothing(registry: SqlRegistry) -> None:
+    with pytest.raises(InputError):
+        registry.upsert_valves([a_valve("V-0"), a_valve("V-9", near_node="a\x00")])
+    assert registry.valves() == []
+
+
 def test_nothing_is_there_at_first_and_nothing_can_be_upserted(registry: SqlRegistry) -> None:
     registry.upsert_sensors([])
     registry.upsert_customers([])
+    registry.upsert_valves([])
     assert registry.sensors() == {}
+    assert registry.valves() == []
     assert registry.customers() == []
 
 
@@ -38,8 +55,10 @@ def test_order_is_by_code_point_on_every_database(registry: SqlRegistry) -> None
     shuffled = random.Random(7).sample(IDS, len(IDS))
     registry.upsert_sensors([a_sensor(sensor_id) for sensor_id in shuffled])
     registry.upsert_customers([a_customer(connection_id) for connection_id in shuffled])
+    registry.upsert_valves([a_valve(valve_id) for valve_id in shuffled])
     assert list(registry.sensors()) == sorted(IDS)
     assert [customer.connection_id for customer in registry.customers()] == sorted(IDS)
+    assert [valve.valve_id for valve in registry.valves()] == sorted(IDS)
 
 
 def test_an_upsert_replaces_every_field_and_leaves_the_others_alone(registry: SqlRegistry) -> None:

@@ -69,6 +69,16 @@ sensors = Table(
     Column("connection_id", Words, nullable=False, server_default=text("''")),
 )
 
+isolation_valves = Table(
+    "isolation_valves",
+    metadata,
+    Column("valve_id", Words, primary_key=True),
+    Column("link_id", Words, nullable=False),
+    Column("near_node", Words, nullable=False),
+    Column("operable", Boolean, nullable=False),
+    Column("normally_closed", Boolean, nullable=False),
+)
+
 customers = Table(
     "customers",
     metadata,

@@ -25,6 +25,7 @@ from twin.storage.registry.schema import probes
 from twin.storage.registry.sensors import SqlSensors
 from twin.storage.registry.states import SqlStates
 from twin.storage.registry.trust import SqlTrust
+from twin.storage.registry.valves import SqlValves
 from twin.storage.registry.weather import SqlWeather
 from twin.storage.registry.windows import SqlStaleMarks, SqlWindows
 
@@ -36,6 +37,7 @@ class SqlRegistry(
     SqlDeadLetters,
     SqlSensors,
     SqlCustomers,
+    SqlValves,
     SqlIncidents,
     SqlNotices,
     SqlForecasts,
