@@ -64,14 +64,18 @@ def one_way(facts: ModelFacts) -> Booleans:
 
 
 class SourceGraph:
-    """Answers which nodes have a source, given what is open and how full the tanks are; remembers its last answers."""
+    """Answers which nodes have a source, given what is open and how full the tanks are; remembers its last answers.
+
+    `junctions`, `reservoirs` and `tanks` say which nodes are such.
+    """
 
     def __init__(self, facts: ModelFacts) -> None:
         self._start, self._end = facts.link_start, facts.link_end
         self._arcs = Arcs(self._start, self._end, one_way(facts), len(facts.node_ids))
         kinds = np.array([int(kind) for kind in facts.node_types])
-        self._reservoirs = kinds == NodeType.RESERVOIR
-        self._tanks = kinds == NodeType.TANK
+        self.junctions: Booleans = kinds == NodeType.JUNCTION
+        self.reservoirs: Booleans = kinds == NodeType.RESERVOIR
+        self.tanks: Booleans = kinds == NodeType.TANK
         self._empty_below_m = facts.elevation_m + EMPTY_WITHIN_M
         for tank_id, tank in facts.tanks.items():
             self._empty_below_m[facts.node_ids.index(tank_id)] += tank.min_level_m
@@ -79,7 +83,7 @@ class SourceGraph:
 
     def sources(self, head_m: Floats, is_inflow: Booleans) -> Booleans:
         """Return which nodes give water."""
-        found: Booleans = self._reservoirs | (self._tanks & (head_m > self._empty_below_m)) | is_inflow
+        found: Booleans = self.reservoirs | (self.tanks & (head_m > self._empty_below_m)) | is_inflow
         return found
 
     def reached_from(self, sources: Booleans, is_open: Booleans) -> Booleans:
@@ -97,7 +101,7 @@ class SourceGraph:
         from scipy.sparse.csgraph import connected_components
 
         ends = self._start[is_open], self._end[is_open]
-        nodes = len(self._tanks)
+        nodes = len(self.tanks)
         graph = coo_matrix((np.ones(len(ends[0])), ends), shape=(nodes, nodes))
         labels: Integers = connected_components(graph, directed=False)[1]
         return labels

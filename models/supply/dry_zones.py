@@ -12,6 +12,7 @@ less than a second. Such a tank is set to its lowest level, from which EPANET dr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,17 +36,19 @@ class _Tanks:
     lowest_head_m: Floats
     lowest_area_m2: Floats
 
-    @classmethod
-    def of(cls, facts: ModelFacts) -> _Tanks:
-        columns = {node_id: column for column, node_id in enumerate(facts.node_ids)}
-        tanks = facts.tanks.values()
-        lowest = np.array([tank.min_level_m for tank in tanks])
-        return cls(
-            column=np.array([columns[tank.tank_id] for tank in tanks], dtype=np.int64),
-            lowest_level_m=lowest,
-            lowest_head_m=lowest + np.array([tank.elevation_m for tank in tanks]),
-            lowest_area_m2=np.array([_area_above_m2(tank) for tank in tanks]),
-        )
+
+@lru_cache(maxsize=8)
+def _tanks_of(facts: ModelFacts) -> _Tanks:
+    """Return the tanks of a model, worked out once."""
+    columns = {node_id: column for column, node_id in enumerate(facts.node_ids)}
+    tanks = facts.tanks.values()
+    lowest = np.array([tank.min_level_m for tank in tanks])
+    return _Tanks(
+        column=np.array([columns[tank.tank_id] for tank in tanks], dtype=np.int64),
+        lowest_level_m=lowest,
+        lowest_head_m=lowest + np.array([tank.elevation_m for tank in tanks]),
+        lowest_area_m2=np.array([_area_above_m2(tank) for tank in tanks]),
+    )
 
 
 def _area_above_m2(tank: TankFacts) -> float:
@@ -73,7 +76,7 @@ class DryZones:
         self._consumers[setup.more_consumers] = True
         self.left_out = np.zeros(project.node_count, dtype=np.bool_)
         self._seen: tuple[Booleans, Floats] | None = None
-        self._tanks = _Tanks.of(facts)
+        self._tanks = _tanks_of(facts)
         self._categories: dict[int, list[int]] = {}
         self._patterns: dict[int, Floats] = {}
 

@@ -40,6 +40,7 @@ class OpenSupply:
     def __init__(self, text: str, folder: Path | None = None) -> None:
         self._text, self._folder = text, folder
         self._is_spent = False
+        self._most_steps = 0
         self._project = open_checked(text, folder)
         self.facts: ModelFacts = read_facts(self._project, engine_version())
         self._initial_levels = self._project.node_values(NodeValue.INITIAL_LEVEL)
@@ -53,9 +54,10 @@ class OpenSupply:
             self._project = Project(self._text, self._folder)
             self._set_initial_levels()
         self._is_spent = True  # until all is put back
-        setup = Setup(self._project, self.facts, self._initial_levels)
+        setup = Setup(self._project, self.facts, self._initial_levels, self._most_steps)
         yield setup
         setup.put_back()
+        self._most_steps = max(self._most_steps, setup.steps_done)
         self._is_spent = setup.is_spent
 
     def _set_initial_levels(self) -> None:
@@ -74,11 +76,12 @@ class Setup:
 
     `shut_check_valves` are the positions (from 0) of the check valves that were shut in the middle of the run,
     `demands_set` counts how often base demands were changed, `more_consumers` are the positions (from 0) of the
-    junctions that got another demand.
+    junctions that got another demand. A run of `steps_done` solutions was one of `steps_before` before.
     """
 
-    def __init__(self, project: Project, facts: ModelFacts, initial_levels: Floats) -> None:
+    def __init__(self, project: Project, facts: ModelFacts, initial_levels: Floats, steps_before: int = 0) -> None:
         self.project, self.facts = project, facts
+        self.steps_before, self.steps_done = steps_before, 0
         self._initial_levels = initial_levels
         self.is_spent = False
         self.shut_check_valves: list[int] = []

@@ -31,6 +31,7 @@ class Recording:
         self._period: tuple[int, int] | None = None
         self._leaks = _leaks(project)
         rows = project.time(TimeValue.DURATION) // max(project.time(TimeValue.HYDRAULIC_STEP), 1) + _SPARE_STEPS
+        rows = max(rows, setup.steps_before)
         nodes, links = project.node_count, project.link_count
         self._count = 0
         self._times = np.empty(rows, dtype=np.int64)
@@ -60,6 +61,7 @@ class Recording:
     def results(self, warnings: tuple[str, ...]) -> Results:
         """Return what was kept, in SI. The recording is then used up: its arrays become those of the results."""
         units, n = self._project.units, self._count
+        self._setup.steps_done = n
         head_m = _scaled(self._head[:n], units.length_m)
         demand_m3s, full_m3s = (_scaled(values[:n], units.flow_m3s) for values in (self._demand, self._full))
         left_m3s = _scaled(self._delivered[:n], units.flow_m3s) if self._leaks else demand_m3s
