@@ -23,7 +23,8 @@ from twin.isolation import Isolation, Refeed
 from twin.valves import Valve
 
 WNTR_NETWORKS = Path(str(files("wntr"))) / "library" / "networks"
-NETWORKS = {name: WNTR_NETWORKS / f"{name}.inp" for name in ("Net1", "Net2", "Net3", "Net6", "ky4", "ky10")} | {"C-Town": SUPPLY_INP}
+_OF_WNTR = ("Net1", "Net2", "Net3", "Net6", "ky4", "ky10")
+NETWORKS = {name: WNTR_NETWORKS / f"{name}.inp" for name in _OF_WNTR} | {"C-Town": SUPPLY_INP}
 
 
 @cache
