@@ -23,6 +23,7 @@ from twin.notices import Notice, NoticeState, NoticeText
 from twin.readings import Reading, Sensor
 from twin.residuals import Residual
 from twin.rollups import Every, Rollup
+from twin.scenario_jobs import JobState, ScenarioJob
 from twin.trust import TrustDay
 from twin.valves import Valve
 from twin.windows import Window
@@ -680,6 +681,64 @@ class AuditLog(Protocol):
         ...
 
 
+class ScenarioLog(Protocol):
+    """Keeps jobs of scenarios and their results. One process at a time works on them, under a lease."""
+
+    def add_scenario_job(self, job: ScenarioJob) -> None:
+        """Keep a new job.
+
+        Raises:
+            ConflictError: If too many jobs are open already, or the id is taken.
+        """
+        ...
+
+    def scenario_job(self, job_id: str) -> ScenarioJob | None:
+        """Return a job, or None."""
+        ...
+
+    def scenario_jobs(
+        self, *, states: Sequence[JobState] | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[ScenarioJob]:
+        """List jobs by when they were asked for, newest first."""
+        ...
+
+    def requeue_scenario_jobs(self) -> int:
+        """Let jobs that were being worked on wait again: whoever worked on them is gone. Return how many there were."""
+        ...
+
+    def take_scenario_job(self, *, now: datetime) -> ScenarioJob | None:
+        """Begin the job that has waited longest, or None."""
+        ...
+
+    def note_scenario_progress(self, job_id: str, *, runs: int, runs_done: int, model_sha256: str) -> bool:
+        """Keep how far a job has come; False if it is no longer to be worked on."""
+        ...
+
+    def end_scenario_job(
+        self, job_id: str, state: JobState, *, now: datetime, detail: str = "", result: bytes | None = None
+    ) -> ScenarioJob:
+        """End an open job, once, with its result if there is one.
+
+        Raises:
+            NotFoundError: If there is no such job.
+            ConflictError: If it has ended already.
+        """
+        ...
+
+    def scenario_result(self, job_id: str) -> bytes | None:
+        """Return what a job answered, as JSON, or None."""
+        ...
+
+    def drop_scenario_job(self, job_id: str) -> None:
+        """Forget a job that has ended.
+
+        Raises:
+            NotFoundError: If there is no such job.
+            ConflictError: If it is still open.
+        """
+        ...
+
+
 class Coordination(Protocol):
     """What the roles of one installation need to know of each other."""
 
@@ -721,6 +780,7 @@ class Registry(
     ImportLog,
     TrustLog,
     ResidualLog,
+    ScenarioLog,
     Protocol,
 ):
     """Everything relational, in one database. Use cases ask for the narrow ports above, not for this."""

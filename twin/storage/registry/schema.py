@@ -287,6 +287,25 @@ trust_days = Table(
     Index(None, "day"),
 )
 
+scenario_jobs = Table(
+    "scenario_jobs",
+    metadata,
+    Column("job_id", Words, primary_key=True),
+    Column("asked_at", Moment, nullable=False),
+    Column("asked_by", Words, nullable=False),
+    Column("asked", Words, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("runs", BigInteger, nullable=False),
+    Column("runs_done", BigInteger, nullable=False),
+    Column("begun_at", Moment),
+    Column("ended_at", Moment),
+    Column("model_sha256", Words, nullable=False),
+    Column("detail", Words, nullable=False),
+    Column("result", LargeBinary),
+    Index(None, "state"),
+    Index(None, "asked_at", "job_id"),
+)
+
 residuals = Table(
     "residuals",
     metadata,

@@ -21,6 +21,7 @@ from twin.storage.registry.migrating import migrate
 from twin.storage.registry.model_files import SqlModelFiles
 from twin.storage.registry.notices import SqlNotices
 from twin.storage.registry.residuals import SqlResiduals
+from twin.storage.registry.scenarios import SqlScenarios
 from twin.storage.registry.schema import probes
 from twin.storage.registry.sensors import SqlSensors
 from twin.storage.registry.states import SqlStates
@@ -54,6 +55,7 @@ class SqlRegistry(
     SqlImports,
     SqlTrust,
     SqlResiduals,
+    SqlScenarios,
 ):
     """Fulfils `twin.ports.Registry`. Safe to share between threads; several processes may open the same database."""
 
