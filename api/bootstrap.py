@@ -6,7 +6,7 @@ Nothing heavy is imported before it is needed, so that the command line answers 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
@@ -41,8 +41,10 @@ from twin.ports import (
 from twin.readings import Sensor
 
 if TYPE_CHECKING:
+    from api.scenario_desk import ScenarioDesk
     from ingest.mqtt_settings import MqttSettings
     from models.pool import EnginePool
+    from twin.scenarios import Scenario
 
 # ------------------------------------------------------------------------------------------------------ memory
 
@@ -269,6 +271,12 @@ class Models:
 
         return isolate(question, self._registry, self._pool, clock, required_pressure_m=required_pressure_m)
 
+    def answer_scenarios(self, inp: bytes, scenarios: Sequence[Scenario]) -> Generator[dict[str, Any], None, None]:
+        """Run scenarios of an INP in order; see `models.supply.scenarios.run`."""
+        from models.supply.scenarios.run import answers_in_turn
+
+        return answers_in_turn(inp, scenarios, self._pool)
+
     def districts_in_use(self) -> Mapping[str, str]:
         """Return the district of each supply node of the model loaded last; none before one could be read.
 
@@ -409,8 +417,22 @@ def at_address(settings: Settings, address: str) -> Settings:
     return settings.model_copy(update={"public_url": address})
 
 
+def make_scenario_desk(memory: Memory, models: Models, clock: Clock) -> ScenarioDesk:
+    """Make what works on jobs of scenarios, not yet started."""
+    from api.scenario_desk import ScenarioDesk
+
+    return ScenarioDesk(memory.registry, clock, models.answer_scenarios)
+
+
 def make_services(
-    settings: Settings, memory: Memory, models: Models, clock: Clock, *, exercise: bool, cycle_s: float | None = None
+    settings: Settings,
+    memory: Memory,
+    models: Models,
+    clock: Clock,
+    *,
+    exercise: bool,
+    cycle_s: float | None = None,
+    scenarios_asked: Callable[[], None] = lambda: None,
 ) -> Services:
     """Join everything that the web application serves."""
     return Services(
@@ -428,6 +450,7 @@ def make_services(
         notice_sender=settings.notice_sender,
         public_url=settings.public_url,
         isolate=lambda question: models.isolate(question, clock, required_pressure_m=settings.required_pressure_m),
+        scenarios_asked=scenarios_asked,
     )
 
 

@@ -78,7 +78,12 @@ class Demo:
         self.ingest = IngestRole(settings, self.memory, self.clock, asks=False)
         self._stack.callback(self.ingest.stop)
         self.ingest.start()
-        services = bootstrap.make_services(settings, self.memory, models, self.clock, exercise=True, cycle_s=3600.0)
+        desk = bootstrap.make_scenario_desk(self.memory, models, self.clock)
+        self._stack.callback(desk.stop)
+        desk.start()
+        services = bootstrap.make_services(
+            settings, self.memory, models, self.clock, exercise=True, cycle_s=3600.0, scenarios_asked=desk.wake
+        )
         web = WebRole(create_app(services), listener)
         self._stack.callback(web.stop)
         web.start()

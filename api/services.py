@@ -40,6 +40,7 @@ class Services:
     `weather_in_use` is False where no weather service is wanted (TWIN_WEATHER=none): then only the season is known, but
     for an exercise that brings a weather of its own.
     `isolate` says how to cut a link or node off (`api.isolating`); None where no engine is at hand.
+    `scenarios_asked` is called when there is a new job of scenarios (`api.scenario_desk`).
     `public_url` is where the public reaches this program, `notice_sender` who speaks: feeds and CAP name both.
     """
 
@@ -57,3 +58,4 @@ class Services:
     public_url: str = "http://127.0.0.1:8000"
     notice_sender: str = "h2twin@localhost"
     isolate: Callable[[IsolationQuestion], dict[str, Any]] | None = None
+    scenarios_asked: Callable[[], None] = lambda: None

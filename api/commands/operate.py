@@ -84,7 +84,10 @@ def _start(role: str, settings: Settings, host: str, port: int, stack: ExitStack
     if listener is not None:
         from api.app import create_app
 
-        services = bootstrap.make_services(settings, memory, models, clock, exercise=False)
+        desk = bootstrap.make_scenario_desk(memory, models, clock)
+        stack.callback(desk.stop)
+        desk.start()
+        services = bootstrap.make_services(settings, memory, models, clock, exercise=False, scenarios_asked=desk.wake)
         web = roles.WebRole(create_app(services), listener)
         stack.callback(web.stop)
         web.start()

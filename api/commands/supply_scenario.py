@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from api.commands.options import Json, print_json, print_table, readable
 from api.progress import rows_shown
-from twin.errors import InputError, ModelError
+from twin.errors import InputError
 
-_MOST_SCENARIOS = 1000
+if TYPE_CHECKING:
+    from models.supply.scenarios.batch import Batch
+
 _SHOWN = 20
 
 
@@ -25,57 +27,36 @@ def scenario(
     """Run scenarios of a model, cold from its time 0 and pressure-driven, and compare each with its base run."""
     from api.bootstrap import engine_pool
     from api.settings import load_settings
-    from models.supply.scenarios.compare import compared
     from models.supply.scenarios.run import answers_in_turn
 
-    asked = _read(scenarios)
-    bases = {one.base for one in asked}
-    to_run = [*sorted(bases, key=lambda base: (base.duration_s, base.required_pressure_m)), *asked]
+    batch = _read(scenarios)
     answers: list[dict[str, Any]] = []
     with (
         engine_pool(load_settings()) as pool,
-        rows_shown("scenarios", 0, len(to_run), shown=True, unit="scenarios") as show,
+        rows_shown("scenarios", 0, len(batch.runs), shown=True, unit="scenarios") as show,
     ):
-        for answer in answers_in_turn(network.read_bytes(), to_run, pool):
+        for answer in answers_in_turn(network.read_bytes(), batch.runs, pool):
             answers.append(answer)
             show(1)
-    base_of = dict(zip(to_run, answers[: len(bases)], strict=False))
-    for base in base_of.values():
-        if "error" in base:
-            raise ModelError(f"the network without any action cannot be run: {base['error']}")
-    said = [
-        answer if "error" in answer else {**answer, "against_base": compared(answer, base_of[one.base])}
-        for one, answer in zip(asked, answers[len(bases) :], strict=True)
-    ]
+    outcome = batch.outcome(answers)
     if json:
-        print_json({"base": [base_of[base] for base in to_run[: len(bases)]], "scenarios": said})
+        print_json(outcome)
         return
-    for answer in said:
+    for answer in outcome["scenarios"]:
         _print(answer)
 
 
-def _read(path: Path) -> list[Any]:
+def _read(path: Path) -> Batch:
     import json as plain_json
 
-    from twin.scenarios import parse_scenario
+    from models.supply.scenarios.batch import Batch
 
     try:
-        words = plain_json.loads(path.read_bytes())
+        return Batch.of(plain_json.loads(path.read_bytes()))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path.name} is not JSON: {error}") from None
-    listed = words if isinstance(words, list) else [words]
-    if not 1 <= len(listed) <= _MOST_SCENARIOS:
-        raise InputError(f"{path.name} must hold from 1 to {_MOST_SCENARIOS} scenarios, not {len(listed)}")
-    found = []
-    for number, one in enumerate(listed, start=1):
-        try:
-            found.append(parse_scenario(one))
-        except InputError as error:
-            raise InputError(f"{path.name}, scenario {number}: {error}") from None
-    names = [one.name for one in found]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"{path.name}: two scenarios are called {twice[0]!r}")
-    return found
+    except InputError as error:
+        raise InputError(f"{path.name}, {error}") from None
 
 
 def _print(answer: dict[str, Any]) -> None:

@@ -53,6 +53,14 @@ TABLE = {
     "GET /api/v1/forecasts/drainage/runs": "viewer",
     "GET /api/v1/isolation": "viewer",
     "POST /api/v1/isolation": "operator",
+    "POST /api/v1/scenarios": "operator",
+    "GET /api/v1/scenarios": "viewer",
+    "GET /api/v1/scenarios/comparison": "viewer",
+    "GET /api/v1/scenarios/{job_id}": "viewer",
+    "GET /api/v1/scenarios/{job_id}/result": "viewer",
+    "GET /api/v1/scenarios/{job_id}/events": "viewer",
+    "POST /api/v1/scenarios/{job_id}/cancel": "operator",
+    "DELETE /api/v1/scenarios/{job_id}": "operator",
     "GET /api/v1/incidents": "viewer",
     "GET /api/v1/incidents/{incident_id}": "viewer",
     "POST /api/v1/incidents/{incident_id}/acknowledge": "operator",
@@ -98,7 +106,13 @@ def _routes(house: House) -> set[str]:
 
 def _ask(client: httpx.Client, route: str) -> httpx.Response:
     method, path = route.split(" ")
-    ids = {"{sensor_id}": "P1", "{incident_id}": "i-1", "{notice_id}": "n-1", "{key_id}": "000000000000"}
+    ids = {
+        "{sensor_id}": "P1",
+        "{incident_id}": "i-1",
+        "{notice_id}": "n-1",
+        "{key_id}": "000000000000",
+        "{job_id}": "S-1",
+    }
     for name, value in ids.items():
         path = path.replace(name, value)
     return client.request(method, path)

@@ -52,7 +52,7 @@ def test_a_person_is_told_in_words(h2twin: CommandLine, tmp_path: Path) -> None:
     ("words", "cause"),
     [
         ("{", "what-if.json is not JSON"),
-        ("[]", "must hold from 1 to 1000 scenarios, not 0"),
+        ("[]", "what-if.json, give from 1 to 1000 scenarios, not 0"),
         ('[{"name": "a"}, {"name": ""}]', "what-if.json, scenario 2: scenario.name must be a text"),
         ('[{"name": "a"}, {"name": "a"}]', "two scenarios are called 'a'"),
         ('{"name": "a", "actions": [{"kind": "open", "links": ["X"]}]}', "scenario a: the network has no link X"),

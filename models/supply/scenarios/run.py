@@ -5,7 +5,7 @@ The answer of a scenario is the same, byte for byte, whatever ran before it and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import reduce
 from math import gcd
@@ -33,7 +33,7 @@ Answer = dict[str, Any]
 
 def answers_in_turn(
     inp: bytes, scenarios: Sequence[Scenario], pool: EnginePool, *, time_limit_s: float | None = None
-) -> Iterator[Answer]:
+) -> Generator[Answer, None, None]:
     """Yield the answer of each scenario in order, worked out by all of the pool's workers.
 
     What a scenario's run could not say is `{name, error}`. A batch whose worker died is run again, one by one: no

@@ -1,0 +1,60 @@
+"""Jobs of scenarios."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from api.schemas.base import In, Out, example
+from twin.scenario_jobs import JobState
+
+
+class ScenariosIn(In):
+    """Scenarios to run together, in the words of docs/scenarios.md."""
+
+    model_config = example(
+        {
+            "scenarios": [
+                {
+                    "name": "burst in Station Road",
+                    "hours": 24,
+                    "actions": [{"kind": "burst", "node": "N-JUNCTION-7", "diameter_mm": 80, "until_h": 1.5}],
+                }
+            ]
+        },
+        In,
+    )
+
+    scenarios: list[dict[str, Any]] = Field(min_length=1, max_length=1000)
+
+
+class ScenarioJobOut(Out):
+    """How far a job has come. `runs` counts the base runs too; `detail` says why it failed."""
+
+    model_config = example(
+        {
+            "job_id": "S-3f1c7a90",
+            "state": "running",
+            "asked_at": "2026-03-01T03:00:00Z",
+            "asked_by": "night shift (k1)",
+            "begun_at": "2026-03-01T03:00:01Z",
+            "ended_at": None,
+            "runs": 12,
+            "runs_done": 5,
+            "model_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "detail": "",
+        }
+    )
+
+    job_id: str
+    state: JobState
+    asked_at: datetime
+    asked_by: str
+    begun_at: datetime | None
+    ended_at: datetime | None
+    runs: int
+    runs_done: int
+    model_sha256: str
+    detail: str
