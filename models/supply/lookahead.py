@@ -6,7 +6,7 @@ T0, with the model's clock and patterns aligned to T0, so that daily controls ac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -15,6 +15,7 @@ import numpy as np
 
 from models.supply.connectivity import Booleans, hours_with_source
 from models.supply.controls import timer_cycle_s
+from models.supply.energy import PumpUse, pump_rates, pump_use
 from models.supply.epanet import ControlType, LinkType, NodeType, NodeValue, Option
 from models.supply.facts import DAY_S, ControlKind, Floats, ModelFacts
 from models.supply.open_supply import OpenSupply, Setup, open_supply
@@ -64,6 +65,7 @@ class Lookahead:
     hours: int
     outages: tuple[PredictedOutage, ...]
     tanks: tuple[TankOutlook, ...]
+    pumps: Mapping[str, PumpUse]
     series: tuple[ForecastSeries, ...]
     demand_m3: float
     delivered_m3: float
@@ -80,12 +82,14 @@ def look_ahead(task: LookaheadTask) -> Lookahead:
     usual = _ordinary(supply, task.required_pressure_m, task.wall_limit_s)
     facts, state = supply.facts, task.state
     duration_s = -(-task.horizon_s // HOUR_S) * HOUR_S
+    pattern_start_s = facts.clock.pattern_start_s + state.model_time_s
     with supply.setup() as setup:
+        rates = pump_rates(setup.project)
         _prepare(setup, task.required_pressure_m)
         prepare_times(
             setup,
             duration_s=duration_s,
-            pattern_start_s=facts.clock.pattern_start_s + state.model_time_s,
+            pattern_start_s=pattern_start_s,
             start_clock_s=(facts.clock.start_clock_s + state.model_time_s) % DAY_S,
         )
         _align_timers(setup, facts, state.model_time_s)
@@ -105,6 +109,7 @@ def look_ahead(task: LookaheadTask) -> Lookahead:
             results, facts, usual, causes, issued_at=task.issued_at, required_pressure_m=task.required_pressure_m
         ),
         tanks=tanks,
+        pumps=pump_use(results, facts, rates, pattern_start_s=pattern_start_s),
         series=series,
         demand_m3=float(results.volumes_m3(results.full_m3s).sum()),
         delivered_m3=float(results.volumes_m3(results.delivered_m3s).sum()),
