@@ -191,6 +191,24 @@ class PumpOutlook:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeQuality:
+    """The worst quality of the water at a node within the horizon, and when."""
+
+    node_id: str
+    worst: float
+    worst_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QualityOutlook:
+    """Where consumers get the oldest water (`parameter` is `age`), or the least of a chemical, as the model has it."""
+
+    parameter: str
+    unit: str
+    nodes: tuple[NodeQuality, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ForecastSeries:
     """Predicted values (SI) of one quantity of one element, one per `valid_at` of the forecast."""
 
@@ -265,6 +283,7 @@ class SupplyForecast:
     members_failed: tuple[FailedMember, ...] = ()
     possible: tuple[PredictedOutage, ...] = ()
     pumps: tuple[PumpOutlook, ...] = ()
+    quality: QualityOutlook | None = None
 
     def resting_on_assumption(self, node_ids: Iterable[str]) -> frozenset[str]:
         """Return those of the nodes whose supply could rest on what is merely assumed."""

@@ -135,6 +135,22 @@ class PumpOutlookOut(Out):
     energy_p90_kwh: float | None
 
 
+class NodeQualityOut(Out):
+    """The worst quality of the water at a node within the horizon, and when."""
+
+    node_id: str
+    worst: float
+    worst_at: datetime
+
+
+class QualityOutlookOut(Out):
+    """Where consumers get the oldest water (`parameter` is `age`), or the least of a chemical, as the model has it."""
+
+    parameter: str
+    unit: str
+    nodes: list[NodeQualityOut]
+
+
 class ForecastSeriesOut(Out):
     """Predicted values in SI, one per `valid_at`."""
 
@@ -173,6 +189,7 @@ class SupplyForecastOut(Out):
     members_failed: list[FailedMemberOut]
     possible: list[PredictedOutageOut]
     pumps: list[PumpOutlookOut]
+    quality: QualityOutlookOut | None
 
 
 class CustomerOutageOut(Out):
@@ -328,6 +345,11 @@ class SupplyRunOut(RunOut):
                         "energy_p90_kwh": 14.6,
                     }
                 ],
+                "quality": {
+                    "parameter": "Chlorine",
+                    "unit": "mg/L",
+                    "nodes": [{"node_id": "J12", "worst": 0.21, "worst_at": "2026-01-01T01:00:00Z"}],
+                },
             },
         }
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,26 +11,52 @@ from models.demand.spread import member_multipliers
 from models.pool import EnginePool
 from models.supply.facts import Floats, ModelFacts
 from models.supply.lookahead import Lookahead, LookaheadTask, look_ahead
+from models.supply.quality import quality_ahead
 from models.supply.results import HOUR_S
 from twin.errors import ModelError
-from twin.forecasts import FailedMember
+from twin.forecasts import FailedMember, QualityOutlook
 
 LEAST_MEMBERS = 10
 """Fewer members tell no probability."""
 
 _AT_ONCE = 5
-_MOST_JUNCTION_HOURS = 2_000_000
+_MOST_NODE_HOURS = 5_000_000
 """What members may cost in all: some 10 s on two cores. Counted, not timed, so that a replay has the same members."""
 
 
 def members_within_reach(asked: int, facts: ModelFacts, horizon_s: int) -> int:
     """Return how many members are run: as asked, or none on a network too large for `LEAST_MEMBERS` in a cycle."""
-    affordable = _MOST_JUNCTION_HOURS // max(len(facts.node_ids) * (horizon_s // HOUR_S), 1)
+    affordable = _MOST_NODE_HOURS // max(len(facts.node_ids) * (horizon_s // HOUR_S), 1)
     return 0 if affordable < LEAST_MEMBERS else min(asked, affordable)
 
 
-def run_with_members(task: LookaheadTask, members: int, pool: EnginePool) -> tuple[Lookahead, list[Lookahead | str]]:
-    """Return the look-ahead of the median course of demand, and those of the members or why they failed.
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The look-ahead of the median course of demand, those of the members or why they failed, and the water's quality,
+    or why it is not known (None: the model follows none).
+    """
+
+    median: Lookahead
+    members: tuple[Lookahead | str, ...]
+    quality: QualityOutlook | str | None
+
+    @property
+    def done(self) -> list[Lookahead]:
+        """The members that gave an answer."""
+        return [member for member in self.members if not isinstance(member, str)]
+
+    @property
+    def failed(self) -> tuple[FailedMember, ...]:
+        """The members that gave none, numbered from 1."""
+        return tuple(
+            FailedMember(str(number), member)
+            for number, member in enumerate(self.members, start=1)
+            if isinstance(member, str)
+        )
+
+
+def run_with_members(task: LookaheadTask, members: int, pool: EnginePool, *, with_quality: bool = False) -> Answers:
+    """Run the median course of demand, the members, and the quality of the water if it is asked for.
 
     Raises:
         ModelError: If the median course gives no believable answer.
@@ -46,11 +72,22 @@ def run_with_members(task: LookaheadTask, members: int, pool: EnginePool) -> tup
         except ModelError as error:  # of the worker: what a member's run says comes as words
             return [str(error)] * len(some)
 
+    def ask_for_quality() -> QualityOutlook | str:
+        try:
+            return pool.run(quality_ahead, task, time_limit_s=limit_s)
+        except ModelError as error:
+            return str(error)
+
     with ThreadPoolExecutor(max_workers=pool.workers) as callers:
         median = callers.submit(pool.run, look_ahead, task, time_limit_s=limit_s)
+        quality = callers.submit(ask_for_quality) if with_quality else None
         others = [callers.submit(ask, portion) for portion in portions]
         try:
-            return median.result(), [answer for portion in others for answer in portion.result()]
+            return Answers(
+                median.result(),
+                tuple(answer for portion in others for answer in portion.result()),
+                quality.result() if quality else None,
+            )
         finally:
             for portion in others:
                 portion.cancel()
@@ -68,10 +105,3 @@ def _attempt(task: LookaheadTask) -> Lookahead | str:
         return look_ahead(task)
     except ModelError as error:
         return str(error)
-
-
-def failed(answers: list[Lookahead | str]) -> tuple[FailedMember, ...]:
-    """Return the members that gave no answer, numbered from 1."""
-    return tuple(
-        FailedMember(str(number), answer) for number, answer in enumerate(answers, start=1) if isinstance(answer, str)
-    )

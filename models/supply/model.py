@@ -14,11 +14,11 @@ from models.supply.districts import metered_links, names_at_nodes, with_district
 from models.supply.ensemble import together
 from models.supply.loader import LoadedModel, load_model
 from models.supply.lookahead import LookaheadTask, SensorPlace, valid_at
-from models.supply.members import LEAST_MEMBERS, failed, members_within_reach, run_with_members
+from models.supply.members import LEAST_MEMBERS, members_within_reach, run_with_members
 from models.supply.state import SupplyState, state_at
 from models.supply.suspicion import Search, search_here
 from models.supply.tracks import track_of
-from twin.forecasts import Provenance, SupplyForecast
+from twin.forecasts import Provenance, QualityOutlook, SupplyForecast
 from twin.mismatch import Mismatch
 from twin.network import Network
 from twin.ports import MismatchQuestion, SupplyRequest
@@ -96,14 +96,16 @@ class EpanetSupply:
         network = self._network_between(self._districting)
         state = state_at(request, network, loaded.facts, self._zone)
         members = members_within_reach(request.members, loaded.facts, request.horizon_s)
-        ahead, answers = run_with_members(self._task(request, state), members, self._pool)
-        done = [answer for answer in answers if not isinstance(answer, str)]
+        task, follows_quality = self._task(request, state), loaded.facts.water is not None
+        answers = run_with_members(task, members, self._pool, with_quality=follows_quality)
+        ahead, done, quality = answers.median, answers.done, answers.quality
         found = together(ahead, done, issued_at=request.issued_at)
+        warnings = (*ahead.warnings, *_few(request.members, len(done)), *_unknown_quality(quality))
         return SupplyForecast(
             run_id=request.run_id,
             issued_at=request.issued_at,
             valid_at=valid_at(request.issued_at, ahead.hours),
-            provenance=self._provenance(request, loaded, state, (*ahead.warnings, *_few(request.members, len(done)))),
+            provenance=self._provenance(request, loaded, state, warnings),
             required_pressure_m=request.required_pressure_m,
             outages=found.outages,
             tanks=found.tanks,
@@ -115,9 +117,10 @@ class EpanetSupply:
             assumed_area=area_of(state.assumed, network, loaded.facts),
             rests=state.rests,
             members_done=len(done),
-            members_failed=failed(answers),
+            members_failed=answers.failed,
             possible=found.possible,
             pumps=found.pumps,
+            quality=None if isinstance(quality, str) else quality,
         )
 
     def mismatch(self, question: MismatchQuestion) -> Mismatch:
@@ -185,6 +188,10 @@ def _few(asked: int, done: int) -> tuple[str, ...]:
     if not asked or done >= LEAST_MEMBERS:
         return ()
     return (f"no probabilities: {done} of {asked} members of the ensemble were run, {LEAST_MEMBERS} are needed",)
+
+
+def _unknown_quality(quality: QualityOutlook | str | None) -> tuple[str, ...]:
+    return (f"the quality of the water is not known: {quality}",) if isinstance(quality, str) else ()
 
 
 def _places(sensors: Iterable[Sensor]) -> tuple[SensorPlace, ...]:
