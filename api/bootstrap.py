@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from api.settings import DEFAULT_PUBLIC_URL, Settings, load_settings
 from twin.clock import Clock, SystemClock
 from twin.cycle import Cycle, CycleRules
 from twin.detection import Detector, Rules
-from twin.errors import ConfigError, InputError, ModelError
+from twin.errors import ConfigError, InputError, ModelError, NotFoundError
 from twin.forecasts import Rung
 from twin.incidents import IncidentKind
 from twin.isolation import IsolationQuestion
@@ -35,15 +35,18 @@ from twin.ports import (
     ModelFile,
     ReadingStore,
     Registry,
-    SupplyModel,
     WeatherSource,
 )
 from twin.readings import Sensor
+from twin.staleness import stale_since, without
+from twin.supply_request import supply_request
 
 if TYPE_CHECKING:
     from api.scenario_desk import ScenarioDesk
     from ingest.mqtt_settings import MqttSettings
     from models.pool import EnginePool
+    from models.supply.model import EpanetSupply
+    from models.supply.scenarios.present import Present
     from twin.scenarios import Scenario
 
 # ------------------------------------------------------------------------------------------------------ memory
@@ -209,7 +212,7 @@ def engine_pool(settings: Settings, *, workers: int | None = None) -> Iterator[E
 
 def load_supply_model(
     file: ModelFile, pool: EnginePool, *, sensors: Sequence[Sensor] = (), zone: tzinfo = UTC
-) -> SupplyModel:
+) -> EpanetSupply:
     """Make a supply model of an imported INP.
 
     Its districts are what the flow `sensors` enclose; its clock and daily patterns are of `zone`.
@@ -234,11 +237,11 @@ class Models:
         self._registry = registry
         self._pool = pool
         self._zone = zone
-        self._supply: tuple[tuple[str, tuple[Sensor, ...]], SupplyModel] | None = None
+        self._supply: tuple[tuple[str, tuple[Sensor, ...]], EpanetSupply] | None = None
         self._drainage: tuple[str, DrainageModel] | None = None
         self._named: tuple[Mapping[str, str], Mapping[str, str]] | None = None
 
-    def supply(self) -> SupplyModel | None:
+    def supply(self) -> EpanetSupply | None:
         """Return the supply model, or None while none is imported."""
         file = self._registry.model_file(NetworkKind.SUPPLY)
         if file is None:
@@ -248,7 +251,7 @@ class Models:
             self._supply = ((file.sha256, sensors), self._load_supply(file, sensors))
         return self._supply[1]
 
-    def _load_supply(self, file: ModelFile, sensors: Sequence[Sensor]) -> SupplyModel:
+    def _load_supply(self, file: ModelFile, sensors: Sequence[Sensor]) -> EpanetSupply:
         return load_supply_model(file, self._pool, sensors=sensors, zone=self._zone)
 
     def drainage(self) -> DrainageModel | None:
@@ -271,11 +274,30 @@ class Models:
 
         return isolate(question, self._registry, self._pool, clock, required_pressure_m=required_pressure_m)
 
-    def answer_scenarios(self, inp: bytes, scenarios: Sequence[Scenario]) -> Generator[dict[str, Any], None, None]:
+    def answer_scenarios(
+        self, inp: bytes, scenarios: Sequence[Scenario], present: Present | None
+    ) -> Generator[dict[str, Any], None, None]:
         """Run scenarios of an INP in order; see `models.supply.scenarios.run`."""
         from models.supply.scenarios.run import answers_in_turn
 
-        return answers_in_turn(inp, scenarios, self._pool)
+        return answers_in_turn(inp, scenarios, self._pool, present=present)
+
+    def present(self, readings: ReadingStore, at: datetime, horizon_s: int, members: int) -> Present:
+        """Return the supply network's state as it was known at a moment, with `members` courses of demand.
+
+        Raises:
+            NotFoundError: If no supply network is imported.
+            UnavailableError: If the store is away.
+        """
+        model = self.supply()
+        if model is None:
+            raise NotFoundError("no supply network is imported; `h2twin import network FILE` does it")
+        sensors = self._registry.sensors()
+        trusted = readings.latest(list(sensors), at=at, known_at=at)
+        latest = without(trusted, stale_since(self._registry.stale_marks(), trusted, now=at))
+        return model.present(
+            supply_request("scenarios", readings, sensors, latest, now=at, horizon_s=horizon_s, members=members)
+        )
 
     def districts_in_use(self) -> Mapping[str, str]:
         """Return the district of each supply node of the model loaded last; none before one could be read.
@@ -422,7 +444,8 @@ def make_scenario_desk(memory: Memory, models: Models, clock: Clock) -> Scenario
     """Make what works on jobs of scenarios, not yet started."""
     from api.scenario_desk import ScenarioDesk
 
-    return ScenarioDesk(memory.registry, clock, models.answer_scenarios)
+    presents = partial(models.present, memory.readings)
+    return ScenarioDesk(memory.registry, clock, models.answer_scenarios, presents)
 
 
 def make_services(

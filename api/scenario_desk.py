@@ -11,12 +11,13 @@ import socket
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from models.supply.scenarios.batch import Batch
-from twin.clock import Clock
+from twin.clock import Clock, format_time
 from twin.customers import Sensitivity, customers_at
 from twin.errors import ConflictError, NotFoundError, TwinError
 from twin.network import NetworkKind
@@ -24,23 +25,30 @@ from twin.ports import ModelFile, Registry
 from twin.scenario_jobs import JobState, ScenarioJob
 from twin.scenarios import Scenario
 
+if TYPE_CHECKING:
+    from models.supply.scenarios.present import Present
+
 log = structlog.get_logger()
+
+START_NOW = "now"
 
 LEASE = "scenarios"
 LEASE_S = 30.0
 LOOK_EVERY_S = 1.0
 
-Answers = Callable[[bytes, Sequence[Scenario]], Generator[dict[str, Any], None, None]]
+Answers = Callable[[bytes, Sequence[Scenario], "Present | None"], Generator[dict[str, Any], None, None]]
+Presents = Callable[[datetime, int, int], "Present"]
 
 
 class ScenarioDesk:
     """A thread that takes jobs, and one that keeps the lease meanwhile.
 
-    `answers` runs scenarios of an INP, in order.
+    `answers` runs scenarios of an INP, in order; `presents` gives the network's state at a moment, for a horizon in
+    seconds and a number of members.
     """
 
-    def __init__(self, registry: Registry, clock: Clock, answers: Answers) -> None:
-        self._registry, self._clock, self._answers = registry, clock, answers
+    def __init__(self, registry: Registry, clock: Clock, answers: Answers, presents: Presents) -> None:
+        self._registry, self._clock, self._answers, self._presents = registry, clock, answers, presents
         self._holder = f"{socket.gethostname()}-{os.getpid()}-{id(self)}"
         self._stop, self._news, self._is_ours = threading.Event(), threading.Event(), threading.Event()
         self._threads = [
@@ -113,21 +121,34 @@ class ScenarioDesk:
         file = self._registry.model_file(NetworkKind.SUPPLY)
         if file is None:
             raise NotFoundError("no supply network is imported; `h2twin import network FILE` does it")
-        batch = Batch.of(json.loads(job.asked))
-        answers = self._worked_out(job, batch, file)
+        asked = json.loads(job.asked)
+        batch = Batch.of(asked["scenarios"])
+        present = self._present(job, batch, asked["members"]) if asked["start"] == START_NOW else None
+        answers = self._worked_out(job, batch, file, present)
         if answers is None:
             return
         outcome = batch.outcome(answers)
         for answer in outcome["scenarios"]:
             if "error" not in answer:
                 answer["customers"] = self._customers(answer["against_base"]["newly_short"])
-        result = json.dumps({"job_id": job.job_id, "model_sha256": file.sha256, **outcome}, allow_nan=False)
+        state = {} if present is None else {"state_at": format_time(job.asked_at), "state_basis": present.state.basis}
+        result = json.dumps(
+            {"job_id": job.job_id, "model_sha256": file.sha256, "start": asked["start"], **state, **outcome},
+            allow_nan=False,
+        )
         self._end(job, JobState.DONE, result=result.encode())
 
-    def _worked_out(self, job: ScenarioJob, batch: Batch, file: ModelFile) -> list[dict[str, Any]] | None:
+    def _present(self, job: ScenarioJob, batch: Batch, members: int) -> Present:
+        """Return the network's state when the job was asked for: it stays that, whenever the job is worked on."""
+        longest_s = max(scenario.duration_s for scenario in batch.asked)
+        return self._presents(job.asked_at, longest_s, members)
+
+    def _worked_out(
+        self, job: ScenarioJob, batch: Batch, file: ModelFile, present: Present | None
+    ) -> list[dict[str, Any]] | None:
         """Return the answers of all runs, or None if the job was cancelled, or we are to stop, meanwhile."""
         done: list[dict[str, Any]] = []
-        with closing(self._answers(file.content, batch.runs)) as answers:
+        with closing(self._answers(file.content, batch.runs, present)) as answers:
             while self._goes_on(job, len(batch.runs), len(done), file.sha256):
                 answer = next(answers, None)
                 if answer is None:

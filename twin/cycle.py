@@ -30,22 +30,19 @@ from twin.ports import (
     ReadingStore,
     Registry,
     SupplyModel,
-    SupplyRequest,
     WeatherSource,
 )
 from twin.rain import covered_until, interval_of, is_rain, observed_rain, rain_gauges
 from twin.readings import Reading, Sensor
 from twin.staleness import stale_since, without
+from twin.supply_request import HISTORY_S, supply_request
 from twin.suspicion import Suspected, Suspicion
-from twin.units import Quantity
 
 _LOG = logging.getLogger(__name__)
 
 SUPPLY_KINDS = frozenset({IncidentKind.OUTAGE_PREDICTED, IncidentKind.OUTAGE_OBSERVED, IncidentKind.TANK_LOW})
 DRAINAGE_KINDS = frozenset({IncidentKind.FLOOD_PREDICTED})
 SENSOR_KINDS = frozenset({IncidentKind.SENSOR_SILENT, IncidentKind.PRESSURE_LOW})
-_BALANCE_QUANTITIES = frozenset({Quantity.FLOW, Quantity.LEVEL, Quantity.DEMAND})
-"""What the demand of a district is learned from; the history of everything else is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ class CycleRules:
 
     supply_horizon_s: int = 48 * 3600
     drainage_horizon_s: int = 24 * 3600
-    history_s: int = 14 * 86400
+    history_s: int = HISTORY_S
     warm_up_s: int = 24 * 3600
     required_pressure_m: float = 10.0
     flood_probability: float = 0.3
@@ -203,25 +200,16 @@ class Cycle:
         model = self._models.supply()
         if model is None:
             return None
-        since = now - timedelta(seconds=self._rules.history_s)
-        history = {
-            sensor_id: [
-                reading
-                for reading in self._readings.between(sensor_id, since, now + timedelta(microseconds=1), known_at=now)
-                if reading.is_trusted
-            ]
-            for sensor_id, sensor in sensors.items()
-            if sensor.quantity in _BALANCE_QUANTITIES
-        }
-        request = SupplyRequest(
-            run_id=run_id,
-            issued_at=now,
-            sensors=sensors,
-            latest=latest,
-            history=history,
+        request = supply_request(
+            run_id,
+            self._readings,
+            sensors,
+            latest,
+            now=now,
             horizon_s=self._rules.supply_horizon_s,
             required_pressure_m=self._rules.required_pressure_m,
             members=self._rules.supply_members,
+            history_s=self._rules.history_s,
         )
         forecast = model.run(request)
         self._suspected = self._suspect(forecast, model, sensors, latest)

@@ -24,7 +24,7 @@ MOST_OPEN = 50
 
 @dataclass(frozen=True, slots=True)
 class ScenarioJob:
-    """A batch of scenarios. `asked` is the list of scenarios as JSON, `runs_done` of `runs` counts their base runs too.
+    """A batch of scenarios. `asked` is what was asked for as JSON, `runs_done` of `runs` counts their base runs too.
 
     `model_sha256` names the model they ran on, empty as long as none did. `detail` says why a job failed.
     """

@@ -16,6 +16,7 @@ from fastapi.responses import StreamingResponse
 from api import problems
 from api.auth import Operator, Viewer, audit, services_of
 from api.routes.query import Cursor, Id, Limit
+from api.scenario_desk import START_NOW
 from api.schemas.base import PageOut, page_out
 from api.schemas.scenarios import ScenarioJobOut, ScenariosIn
 from api.services import Services
@@ -37,15 +38,17 @@ Name = Annotated[str, Query(min_length=1, max_length=200)]
 
 @router.post("/scenarios", status_code=202)
 def ask(request: Request, response: Response, caller: Operator, asked: ScenariosIn, key: Key = None) -> ScenarioJobOut:
-    """Run scenarios of the imported supply network, each beside its base run: cold, from the model's own time 0."""
+    """Run scenarios of the imported supply network, each beside its base run, from the model's time 0 or from now."""
     from models.supply.scenarios.batch import Batch
 
     services = services_of(request)
     if services.network(NetworkKind.SUPPLY) is None:
         raise NotFoundError("no supply network is imported; `h2twin import network FILE` does it")
     batch = Batch.of(asked.scenarios)
+    if asked.members and asked.start != START_NOW:
+        raise InputError('members are courses of demand from now on: ask for them with "start": "now"')
     job_id = f"S-{hashlib.sha256(f'{caller.key_id}/{key}'.encode()).hexdigest()[:16] if key else secrets.token_hex(8)}"
-    words = json.dumps(asked.scenarios, allow_nan=False)
+    words = json.dumps(asked.model_dump(), allow_nan=False)
     known = services.registry.scenario_job(job_id)
     if known is None:
         known = ScenarioJob(job_id, services.clock.now(), caller.actor, words, runs=len(batch.runs))
@@ -83,7 +86,9 @@ def compare(
         _answer(services, job, name) for job, name in ((job_id, scenario), (other_job_id, other_scenario))
     )
     if model != other_model:
-        raise ConflictError("these scenarios were run on different models: ask for them again together")
+        raise ConflictError(
+            "these scenarios were run on different models, or from different states: ask for them together"
+        )
     if one["hours"] != other["hours"]:
         raise ConflictError(f"{scenario} was run for {one['hours']:g} h, {other_scenario} for {other['hours']:g} h")
     return compared(one, other)
@@ -164,12 +169,12 @@ def _result(services: Services, job_id: str) -> bytes:
     return found
 
 
-def _answer(services: Services, job_id: str, name: str) -> tuple[str, dict[str, Any]]:
-    """Return the model and the answer of a scenario, or of the base run if it is called so."""
+def _answer(services: Services, job_id: str, name: str) -> tuple[tuple[str, str], dict[str, Any]]:
+    """Return the model and its state, and the answer of a scenario, or of the base run if it is called so."""
     found = json.loads(_result(services, job_id))
     for answer in (*found["scenarios"], *found["base"]):
         if answer["name"] == name:
             if "error" in answer:
                 raise InputError(f"{name} gave no answer: {answer['error']}")
-            return found["model_sha256"], answer
+            return (found["model_sha256"], found.get("state_at", "")), answer
     raise NotFoundError(f"scenario job {job_id} has no scenario {name!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -12,7 +12,11 @@ from twin.scenario_jobs import JobState
 
 
 class ScenariosIn(In):
-    """Scenarios to run together, in the words of docs/scenarios.md."""
+    """Scenarios to run together, in the words of docs/scenarios.md.
+
+    They start with the model's own time 0, or with the network as it is `now`; then `members` other courses of demand
+    can be run too.
+    """
 
     model_config = example(
         {
@@ -22,12 +26,16 @@ class ScenariosIn(In):
                     "hours": 24,
                     "actions": [{"kind": "burst", "node": "N-JUNCTION-7", "diameter_mm": 80, "until_h": 1.5}],
                 }
-            ]
+            ],
+            "start": "now",
+            "members": 20,
         },
         In,
     )
 
     scenarios: list[dict[str, Any]] = Field(min_length=1, max_length=1000)
+    start: Literal["model", "now"] = "model"
+    members: int = Field(0, ge=0, le=200)
 
 
 class ScenarioJobOut(Out):

@@ -82,20 +82,10 @@ def look_ahead(task: LookaheadTask) -> Lookahead:
     usual = _ordinary(supply, task.required_pressure_m, task.wall_limit_s)
     facts, state = supply.facts, task.state
     duration_s = -(-task.horizon_s // HOUR_S) * HOUR_S
-    pattern_start_s = facts.clock.pattern_start_s + state.model_time_s
     with supply.setup() as setup:
         rates = pump_rates(setup.project)
         prepare(setup, task.required_pressure_m)
-        prepare_times(
-            setup,
-            duration_s=duration_s,
-            pattern_start_s=pattern_start_s,
-            start_clock_s=(facts.clock.start_clock_s + state.model_time_s) % DAY_S,
-        )
-        align_timers(setup, facts, state.model_time_s)
-        set_levels(setup, facts, state)
-        _set_statuses(setup, facts, state)
-        set_demand(setup, facts, state, duration_s)
+        pattern_start_s = begin_at(setup, state, duration_s)
         results = run(setup, wall_limit_s=task.wall_limit_s)
     check_held(results, facts, [held.link_id for held in state.held_closed])
     tanks = tank_outlooks(results, facts, task.issued_at, measured=state.measured)
@@ -146,6 +136,23 @@ def prepare(setup: Setup, required_pressure_m: float) -> None:
     setup.set_option(Option.UNBALANCED_TRIALS, _EXTRA_TRIALS)
     setup.set_option(Option.TRIALS, max(setup.project.option(Option.TRIALS), _LEAST_TRIALS))
     setup.set_option(Option.ACCURACY, min(setup.project.option(Option.ACCURACY), _LOOSEST_ACCURACY))
+
+
+def begin_at(setup: Setup, state: SupplyState, duration_s: int) -> int:
+    """Let the run begin with a state, at its time of the model's day, with its demand; return where patterns start."""
+    facts = setup.facts
+    pattern_start_s = facts.clock.pattern_start_s + state.model_time_s
+    prepare_times(
+        setup,
+        duration_s=duration_s,
+        pattern_start_s=pattern_start_s,
+        start_clock_s=(facts.clock.start_clock_s + state.model_time_s) % DAY_S,
+    )
+    align_timers(setup, facts, state.model_time_s)
+    set_levels(setup, facts, state)
+    _set_statuses(setup, facts, state)
+    set_demand(setup, facts, state, duration_s)
+    return pattern_start_s
 
 
 def align_timers(setup: Setup, facts: ModelFacts, model_time_s: int, *, lead_s: int = 0) -> None:

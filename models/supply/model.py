@@ -15,6 +15,7 @@ from models.supply.ensemble import together
 from models.supply.loader import LoadedModel, load_model
 from models.supply.lookahead import LookaheadTask, SensorPlace, valid_at
 from models.supply.members import LEAST_MEMBERS, members_within_reach, run_with_members
+from models.supply.scenarios.present import Present
 from models.supply.state import SupplyState, state_at
 from models.supply.suspicion import Search, search_here
 from models.supply.tracks import track_of
@@ -122,6 +123,16 @@ class EpanetSupply:
             pumps=found.pumps,
             quality=None if isinstance(quality, str) else quality,
         )
+
+    def present(self, request: SupplyRequest) -> Present:
+        """Return the state at the request's moment for scenarios, with `request.members` courses of demand.
+
+        Raises:
+            InputError: If the INP is refused or cannot be read.
+        """
+        self._districting = _Districting.of(request.sensors.values())
+        network = self._network_between(self._districting)
+        return Present.of(state_at(request, network, self._load().facts, self._zone), request.members)
 
     def mismatch(self, question: MismatchQuestion) -> Mismatch:
         """Return what explains the residuals of the last hours: a link's status, a leak, or nothing that can be told.

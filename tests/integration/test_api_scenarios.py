@@ -7,6 +7,9 @@ import json
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +18,22 @@ import pytest
 from isolation_town import CUSTOMERS, NETWORK
 from served import T0, House, served
 from servers.process import wait_until
+from supply_networks import a_sensor
 
 from api.bootstrap import Models
 from api.scenario_desk import ScenarioDesk
 from ingest.files.customers import read_customers
 from models.pool import EnginePool
 from models.supply.scenarios.batch import Batch
+from models.supply.scenarios.present import Present
 from models.supply.scenarios.run import answers_in_turn
-from twin.clock import ReplayClock
+from twin.clock import ReplayClock, format_time
 from twin.network import NetworkKind
 from twin.ports import ModelFile
+from twin.readings import reading_from_raw
 from twin.scenarios import Scenario
 from twin.storage.registry import open_registry
+from twin.units import Quantity
 
 INP = NETWORK.format(p5="Open", p7=300).encode()
 SHUT_P3 = {"name": "shut P3", "hours": 6, "actions": [{"kind": "close", "links": ["P3", "P5"]}]}
@@ -47,8 +54,10 @@ class Gate:
         self.permits = threading.Semaphore(0)
         self.is_open = False
 
-    def __call__(self, inp: bytes, scenarios: Sequence[Scenario]) -> Generator[dict[str, Any], None, None]:
-        for answer in answers_in_turn(inp, scenarios, self._pool):
+    def __call__(
+        self, inp: bytes, scenarios: Sequence[Scenario], present: Present | None
+    ) -> Generator[dict[str, Any], None, None]:
+        for answer in answers_in_turn(inp, scenarios, self._pool, present=present):
             if not self.is_open:
                 self.permits.acquire(timeout=60)
             yield answer
@@ -61,17 +70,22 @@ def town(folder: Path, pool: EnginePool, gate: Gate | None = None) -> Iterator[t
     registry.save_model_file(ModelFile(NetworkKind.SUPPLY, "town", hashlib.sha256(INP).hexdigest(), INP, T0))
     (folder / "customers.csv").write_text(CUSTOMERS)
     registry.upsert_customers(read_customers(folder / "customers.csv"))
-    desk = ScenarioDesk(registry, ReplayClock(T0), gate or models.answer_scenarios)
-    desk.start()
-    try:
-        with served(folder, network=models.network, scenarios_asked=desk.wake) as house:
+    with served(folder, network=models.network, scenarios_asked=lambda: desk.wake()) as house:
+        desk = a_desk(house, models, gate)
+        desk.start()
+        try:
             yield house, desk
-    finally:
-        if gate is not None:
-            gate.is_open = True
-            gate.permits.release(100)
-        desk.stop()
-        registry.close()
+        finally:
+            if gate is not None:
+                gate.is_open = True
+                gate.permits.release(100)
+            desk.stop()
+    registry.close()
+
+
+def a_desk(house: House, models: Models, gate: Gate | None = None) -> ScenarioDesk:
+    presents = partial(models.present, house.services.readings)
+    return ScenarioDesk(house.services.registry, ReplayClock(T0), gate or models.answer_scenarios, presents)
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +140,51 @@ def test_results_are_kept_listed_and_compared(house: House) -> None:
         assert missing.status_code == 404
         assert client.delete(f"/api/v1/scenarios/{one}").status_code == 204
         assert client.get(f"/api/v1/scenarios/{one}").status_code == 404
+
+
+def test_from_now_on_the_measured_level_decides_how_long_a_tank_lasts(tmp_path: Path, pool: EnginePool) -> None:
+    # C and D take 4 L/s (14.4 m3/h): cut off from R, T lasts 60 m3 with the model's level, 20 m3 with what is measured
+    cut = {"name": "cut", "hours": 6, "actions": [{"kind": "close", "links": ["P3"]}]}
+    level = a_sensor("LT", Quantity.LEVEL, "T")
+    with town(tmp_path, pool) as (house, _), house.client("operator") as client:
+        house.services.registry.upsert_sensors([level])
+        known, late = (
+            reading_from_raw(level, observed_at=T0 - timedelta(minutes=1), available_at=available, raw_value=value)
+            for available, value in ((T0, 2.0), (T0 + timedelta(seconds=1), 3.0))
+        )
+        house.services.readings.append([known, replace(late, observed_at=T0)])
+        found = {}
+        for asked in ({"start": "model"}, {"start": "now"}, {"start": "now", "members": 12}):
+            answer = client.post("/api/v1/scenarios", json={"scenarios": [cut], **asked})
+            job = ended(client, answer.json()["job_id"])
+            assert job["state"] == "done", job["detail"]
+            found[job["job_id"]] = client.get(f"/api/v1/scenarios/{job['job_id']}/result").json()
+        one, other = list(found)[:2]
+        pair = {"job_id": one, "scenario": "cut", "other_job_id": other, "other_scenario": "cut"}
+        apart = client.get("/api/v1/scenarios/comparison", params=pair)
+        assert (apart.status_code, "different states" in apart.json()["detail"]) == (409, True)
+    from_model, from_now, with_members = found.values()
+    assert from_model["scenarios"][0]["tanks"]["T"]["empty_at_h"] == pytest.approx(60 / 14.4, abs=0.02)
+    assert "state_at" not in from_model
+    assert from_now["scenarios"][0]["tanks"]["T"]["start_level_m"] == pytest.approx(2.0)
+    assert from_now["scenarios"][0]["tanks"]["T"]["empty_at_h"] == pytest.approx(20 / 14.4, abs=0.02)
+    assert (from_now["state_at"], from_now["start"]) == (format_time(T0), "now")
+    assert "tank T: level 2.00 m observed" in " ".join(from_now["state_basis"])
+    ensemble = with_members["scenarios"][0].pop("ensemble")
+    assert ensemble["members"] == 12
+    assert ensemble["tanks_empty"]["T"]["probability"] == 1.0
+    assert ensemble["tanks_empty"]["T"]["p10_h"] < 20 / 14.4 < ensemble["tanks_empty"]["T"]["p90_h"]
+    likelier = with_members["scenarios"][0]["against_base"].pop("likelier")
+    assert {one["id"]: (one["base_probability"], one["probability"]) for one in likelier} == {"C": (0, 1), "D": (0, 1)}
+    from_now["scenarios"][0]["against_base"].pop("likelier")
+    assert with_members["scenarios"] == from_now["scenarios"]
+
+
+def test_members_are_for_the_present(house: House) -> None:
+    with house.client("operator") as client:
+        answer = client.post("/api/v1/scenarios", json={"scenarios": [SHUT_P3], "members": 20})
+    assert answer.status_code == 422
+    assert 'ask for them with "start": "now"' in answer.json()["detail"]
 
 
 def test_the_same_key_asks_once(house: House) -> None:
@@ -192,9 +251,7 @@ def test_a_job_in_hand_when_its_process_ends_is_done_by_the_next(tmp_path: Path,
         gate.permits.release(1)
         desk.stop()
         assert client.get(f"/api/v1/scenarios/{job_id}").json()["state"] == "running"
-        following = ScenarioDesk(
-            house.services.registry, ReplayClock(T0), Models(house.services.registry, pool).answer_scenarios
-        )
+        following = a_desk(house, Models(house.services.registry, pool))
         following.start()
         job = ended(client, job_id)
         following.stop()

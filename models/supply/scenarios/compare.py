@@ -6,15 +6,17 @@ from typing import Any
 
 _NOTHING_M3 = 0.001
 _NOTHING_SHARE = 0.001
+_LIKELIER_BY = 0.05
 
 Answer = dict[str, Any]
 
 
 def compared(answer: Answer, base: Answer) -> Answer:
-    """Return `{losers, gainers, newly_short, no_longer_short, tanks, energy_kwh_change}`.
+    """Return `{losers, gainers, newly_short, no_longer_short, likelier, tanks, energy_kwh_change}`.
 
     A junction loses (gains) if the share of its demand that it gets falls (rises) by more than a thousandth, and the
-    volume by more than a litre. Losers and gainers come with the largest change first.
+    volume by more than a litre. Losers and gainers come with the largest change first. `likelier` are the junctions
+    that run short in more members than before (by a twentieth of them at least), None without members.
     """
     changes = []
     for name, now in answer["junctions"].items():
@@ -28,9 +30,25 @@ def compared(answer: Answer, base: Answer) -> Answer:
         "gainers": sorted((c for c in changes if c["change_m3"] > 0), key=lambda c: (-c["change_m3"], c["id"])),
         "newly_short": [name for name in answer["junctions_short"] if name not in short_before],
         "no_longer_short": [name for name in base["junctions_short"] if name not in short],
+        "likelier": _likelier(answer.get("ensemble", {}), base.get("ensemble", {})),
         "tanks": {name: _tank(now, base["tanks"][name]) for name, now in answer["tanks"].items()},
         "energy_kwh_change": answer["energy_kwh"] - base["energy_kwh"],
     }
+
+
+def _likelier(now: Answer, before: Answer) -> list[Answer] | None:
+    if "junctions_short" not in now or "junctions_short" not in before:
+        return None
+    changes = [
+        {
+            "id": name,
+            "probability": found["probability"],
+            "base_probability": before["junctions_short"].get(name, {"probability": 0.0})["probability"],
+        }
+        for name, found in now["junctions_short"].items()
+    ]
+    likelier = [one for one in changes if one["probability"] - one["base_probability"] >= _LIKELIER_BY - 1e-9]
+    return sorted(likelier, key=lambda one: (one["base_probability"] - one["probability"], one["id"]))
 
 
 def _share(junction: Answer) -> float:

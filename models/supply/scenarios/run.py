@@ -1,4 +1,4 @@
-"""Runs of scenarios: cold from the model's time 0, pressure-driven, each in an engine worker.
+"""Runs of scenarios: cold from the model's time 0 or from the present, pressure-driven, each in an engine worker.
 
 The answer of a scenario is the same, byte for byte, whatever ran before it and wherever it runs.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import reduce
 from math import gcd
 from typing import Any
@@ -17,11 +18,14 @@ from models.pool import EnginePool
 from models.supply.energy import pump_rates, pump_use
 from models.supply.epanet import NodeType, Option, TimeValue
 from models.supply.facts import ModelFacts
+from models.supply.lookahead import begin_at
 from models.supply.open_supply import OpenSupply, open_supply
 from models.supply.outage import EXTRA_TRIALS, Closure, pressures_m, shortfall
 from models.supply.results import HOUR_S, Results
+from models.supply.scenarios.present import Present, together
 from models.supply.scenarios.script import Script
 from models.supply.simulation import prepare_times, run
+from models.supply.state import SupplyState
 from twin.errors import InputError, ModelError
 from twin.scenarios import ActionKind, Scenario
 
@@ -32,9 +36,16 @@ Answer = dict[str, Any]
 
 
 def answers_in_turn(
-    inp: bytes, scenarios: Sequence[Scenario], pool: EnginePool, *, time_limit_s: float | None = None
+    inp: bytes,
+    scenarios: Sequence[Scenario],
+    pool: EnginePool,
+    *,
+    time_limit_s: float | None = None,
+    present: Present | None = None,
 ) -> Generator[Answer, None, None]:
     """Yield the answer of each scenario in order, worked out by all of the pool's workers.
+
+    They begin with the network as it is at `present`, else with the model's own time 0.
 
     What a scenario's run could not say is `{name, error}`. A batch whose worker died is run again, one by one: no
     scenario is lost with another, and none is answered twice.
@@ -43,11 +54,12 @@ def answers_in_turn(
         InputError: If the INP is refused, or a scenario names what the network does not have.
     """
     limit_s = pool.time_limit_s if time_limit_s is None else time_limit_s
-    portion = max(1, min(_AT_ONCE, -(-len(scenarios) // (2 * pool.workers))))
+    courses = 1 + (0 if present is None else len(present.multipliers))
+    portion = max(1, min(_AT_ONCE // courses, -(-len(scenarios) // (2 * pool.workers))))
     batches = [scenarios[first : first + portion] for first in range(0, len(scenarios), portion)]
 
     def ask(some: Sequence[Scenario]) -> list[Answer]:
-        return pool.run(answers, inp, some, 0.9 * limit_s, time_limit_s=limit_s)
+        return pool.run(answers, inp, some, 0.9 * limit_s, present, time_limit_s=limit_s)
 
     def ask_again(some: Sequence[Scenario]) -> list[Answer]:
         try:
@@ -67,40 +79,62 @@ def answers_in_turn(
                 done.cancel()
 
 
-def answers(inp: bytes, scenarios: Sequence[Scenario], wall_limit_s: float) -> list[Answer]:
+def answers(
+    inp: bytes, scenarios: Sequence[Scenario], wall_limit_s: float, present: Present | None = None
+) -> list[Answer]:
     """Answer scenarios of one model, in an engine worker.
 
     Raises:
         InputError: If the INP is refused, or a scenario names what the network does not have.
     """
     supply = open_supply(inp)
-    return [_answer(supply, scenario, wall_limit_s / len(scenarios)) for scenario in scenarios]
+    return [_answer(supply, scenario, wall_limit_s / len(scenarios), present) for scenario in scenarios]
 
 
-def _answer(supply: OpenSupply, scenario: Scenario, wall_limit_s: float) -> Answer:
+def _answer(supply: OpenSupply, scenario: Scenario, wall_limit_s: float, present: Present | None) -> Answer:
     try:
-        return _run(supply, scenario, wall_limit_s)
+        if present is None:
+            return _run(supply, scenario, wall_limit_s, None)
+        answer = _run(supply, scenario, wall_limit_s, present.state)
+        if len(present.multipliers):
+            answer["ensemble"] = together(
+                list(_members(supply, scenario, wall_limit_s, present)), len(present.multipliers)
+            )
+        return answer
     except ModelError as error:
         return {"name": scenario.name, "error": str(error)}
     except InputError as error:
         raise InputError(f"scenario {scenario.name}: {error}") from None
 
 
-def _run(supply: OpenSupply, scenario: Scenario, wall_limit_s: float) -> Answer:
+def _members(
+    supply: OpenSupply, scenario: Scenario, wall_limit_s: float, present: Present
+) -> Generator[Answer, None, None]:
+    """Yield the answers of the members that have one, as long as there is time."""
+    for state in present.courses:
+        with suppress(ModelError):
+            yield _run(supply, scenario, wall_limit_s, state)
+
+
+def _run(supply: OpenSupply, scenario: Scenario, wall_limit_s: float, state: SupplyState | None) -> Answer:
     facts, clock = supply.facts, supply.facts.clock
     with supply.setup() as setup:
         rates = pump_rates(setup.project)
         setup.set_pressure_driven(scenario.required_pressure_m)
         setup.set_option(Option.UNBALANCED_TRIALS, EXTRA_TRIALS)
-        prepare_times(
-            setup,
-            duration_s=scenario.duration_s,
-            pattern_start_s=clock.pattern_start_s,
-            start_clock_s=clock.start_clock_s,
-        )
+        if state is None:
+            pattern_start_s = clock.pattern_start_s
+            prepare_times(
+                setup,
+                duration_s=scenario.duration_s,
+                pattern_start_s=pattern_start_s,
+                start_clock_s=clock.start_clock_s,
+            )
+        else:
+            pattern_start_s = begin_at(setup, state, scenario.duration_s)
         setup.set_time(TimeValue.REPORT_STEP, _common_step_s(scenario))
         results = run(setup, wall_limit_s=wall_limit_s, before_step=Script(setup, scenario))
-    use = pump_use(results, facts, rates, pattern_start_s=clock.pattern_start_s)
+    use = pump_use(results, facts, rates, pattern_start_s=pattern_start_s)
     return {
         "name": scenario.name,
         "hours": scenario.duration_s / HOUR_S,
