@@ -195,6 +195,7 @@ class DemandModel:
 
 
 _RELATIVE_ERROR = 1  # EN_RELATIVEERROR
+_FULL_SPEED = 1.0
 
 
 def library_path() -> Path:
@@ -487,6 +488,15 @@ class Project:
     def base_demand(self, node: int, category: int) -> float:
         """Return the base demand of a category (from 1) of a junction."""
         return self._number("EN_getbasedemand", c_int(node), c_int(category))
+
+    def set_initial_status(self, link: int, *, is_open: bool) -> None:
+        """Open or close a link at the start of the run.
+
+        EPANET leaves a pump that its INP has closed at speed 0: opened alone it would stand open and move nothing.
+        """
+        self.set_link(link, LinkValue.INITIAL_STATUS, float(is_open))
+        if is_open and self.link_type(link) is LinkType.PUMP and not self.link_value(link, LinkValue.INITIAL_SETTING):
+            self.set_link(link, LinkValue.INITIAL_SETTING, _FULL_SPEED)
 
     def set_link_type(self, link: int, kind: LinkType) -> None:
         """Make a pipe a check valve or a check valve a pipe, while the solver is closed."""

@@ -190,7 +190,7 @@ class Moments:
 
     def _set_status(self, link: int, *, is_open: bool) -> None:
         if self.facts.link_types[link] is not LinkType.CVPIPE:  # a check valve's status is its own
-            self._project.set_link(link + 1, LinkValue.INITIAL_STATUS, float(is_open))
+            self._project.set_initial_status(link + 1, is_open=is_open)
 
     def _put_back(self, link: int) -> None:
         kind = self.facts.link_types[link]

@@ -168,7 +168,7 @@ class Setup:
             self._put_back.append(lambda: self.project.set_link(link, LinkValue.INITIAL_STATUS, before))
         else:
             self.is_spent = True  # a status set by hand costs a pump its speed and a valve its setting
-        self.project.set_link(link, LinkValue.INITIAL_STATUS, float(is_open))
+        self.project.set_initial_status(link, is_open=is_open)
 
     def release(self, link: int) -> None:
         """Take a link away from controls, rules and speed patterns."""

@@ -66,6 +66,17 @@ def test_a_pump_at_rest_is_no_failure(one_tank: EpanetSupply) -> None:
     assert forecast.delivered_m3 == pytest.approx(24 * 54.0, rel=1e-3)
 
 
+def test_a_pump_that_runs_pumps_though_its_file_has_it_closed(one_tank: EpanetSupply) -> None:
+    # between its two levels no control calls: what is measured decides
+    runs, rests = (one_tank.run(a_request({LEVEL: 3.0, PUMP: running}, hours=1)) for running in (1.0, 0.0))
+    pumped = runs.pumps[0].volume_m3 / runs.pumps[0].running_h  # m3/h
+    up_h, down_h = 20 / (pumped - 54), 40 / 54  # a metre up, two metres down
+    # up to 4 m, down to 2 m, up to 4 m, and down again
+    assert runs.tanks[0].level_series_m[1] == pytest.approx(4 - 2.7 * (1 - 3 * up_h - down_h), abs=0.03)
+    # down to 2 m, up to 4 m, and down again
+    assert rests.tanks[0].level_series_m[1] == pytest.approx(4 - 2.7 * (1 - down_h / 2 - 2 * up_h), abs=0.03)
+
+
 def test_a_pump_gets_a_moment_to_follow_its_control(one_tank: EpanetSupply) -> None:
     # every 5 minutes: the control calls below 2 m, first since 15 minutes, then since 20
     just_crossed = one_tank.run(a_request({LEVEL: [2.1, 1.99, 1.97, 1.95, 1.93], PUMP: [0.0] * 5}))
