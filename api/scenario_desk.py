@@ -30,13 +30,13 @@ LEASE = "scenarios"
 LEASE_S = 30.0
 LOOK_EVERY_S = 1.0
 
-Answers = Callable[[bytes, Sequence[Scenario]], Generator[dict[str, Any], None, None]]
+Answers = Callable[[bytes, Sequence[Scenario], Callable[[str], None]], Generator[dict[str, Any], None, None]]
 
 
 class ScenarioDesk:
     """A thread that takes jobs, and one that keeps the lease meanwhile.
 
-    `answers` runs scenarios of an INP, in order.
+    `answers` runs scenarios of an INP, in order, and says what an operator should know about how it does.
     """
 
     def __init__(self, registry: Registry, clock: Clock, answers: Answers) -> None:
@@ -114,7 +114,8 @@ class ScenarioDesk:
         if file is None:
             raise NotFoundError("no supply network is imported; `h2twin import network FILE` does it")
         batch = Batch.of(json.loads(job.asked))
-        answers = self._worked_out(job, batch, file)
+        told: list[str] = []
+        answers = self._worked_out(job, batch, file, told)
         if answers is None:
             return
         outcome = batch.outcome(answers)
@@ -122,12 +123,19 @@ class ScenarioDesk:
             if "error" not in answer:
                 answer["customers"] = self._customers(answer["against_base"]["newly_short"])
         result = json.dumps({"job_id": job.job_id, "model_sha256": file.sha256, **outcome}, allow_nan=False)
-        self._end(job, JobState.DONE, result=result.encode())
+        self._end(job, JobState.DONE, detail="; ".join(told), result=result.encode())
 
-    def _worked_out(self, job: ScenarioJob, batch: Batch, file: ModelFile) -> list[dict[str, Any]] | None:
+    def _worked_out(
+        self, job: ScenarioJob, batch: Batch, file: ModelFile, told: list[str]
+    ) -> list[dict[str, Any]] | None:
         """Return the answers of all runs, or None if the job was cancelled, or we are to stop, meanwhile."""
+
+        def say(text: str) -> None:
+            told.append(text)
+            log.warning("scenarios", job_id=job.job_id, told=text)
+
         done: list[dict[str, Any]] = []
-        with closing(self._answers(file.content, batch.runs)) as answers:
+        with closing(self._answers(file.content, batch.runs, say)) as answers:
             while self._goes_on(job, len(batch.runs), len(done), file.sha256):
                 answer = next(answers, None)
                 if answer is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,9 @@ class Gate:
         self.permits = threading.Semaphore(0)
         self.is_open = False
 
-    def __call__(self, inp: bytes, scenarios: Sequence[Scenario]) -> Generator[dict[str, Any], None, None]:
+    def __call__(
+        self, inp: bytes, scenarios: Sequence[Scenario], say: Callable[[str], None]
+    ) -> Generator[dict[str, Any], None, None]:
         for answer in answers_in_turn(inp, scenarios, self._pool):
             if not self.is_open:
                 self.permits.acquire(timeout=60)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from models.pool import EnginePool
+from models.pool import Engines
 from models.supply.energy import efficiencies, pump_use
 from models.supply.epanet import NodeType, Option, TimeValue
 from models.supply.facts import ModelFacts
@@ -32,7 +32,7 @@ Answer = dict[str, Any]
 
 
 def answers_in_turn(
-    inp: bytes, scenarios: Sequence[Scenario], pool: EnginePool, *, time_limit_s: float | None = None
+    inp: bytes, scenarios: Sequence[Scenario], pool: Engines, *, time_limit_s: float | None = None
 ) -> Generator[Answer, None, None]:
     """Yield the answer of each scenario in order, worked out by all of the pool's workers.
 
