@@ -8,7 +8,9 @@ version of h2twin there, a connection that breaks - is no reason to have none: t
 from __future__ import annotations
 
 import importlib.util
+import logging
 import pickle
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -16,8 +18,9 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
-from models.pool import EnginePool
+from models.pool import EnginePool, pickled_task
 from twin.errors import ConfigError, ModelError
 
 Result = TypeVar("Result")
@@ -84,7 +87,7 @@ class DaskPool:
         limit_s = self.time_limit_s if time_limit_s is None else time_limit_s
         if not self._is_away:
             try:
-                succeeded, result = pickle.loads(self._answer(pickle.dumps((function, args)), function, limit_s))
+                succeeded, result = pickle.loads(self._answer(pickled_task(function, args), function, limit_s))
                 if not succeeded:
                     raise result
                 return result  # type: ignore[no-any-return]
@@ -96,11 +99,16 @@ class DaskPool:
         import dask
         from distributed import Client
 
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # one sentence of ours says what matters
+        within_s = min(_CONNECT_WITHIN_S, self._patience_s)
+        address = urlsplit(self._scheduler)
+        with socket.create_connection((address.hostname, address.port), within_s):
+            pass  # where nobody listens Dask would try again and again
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GiB"})  # an INP goes with each task
         self._client = Client(
             self._scheduler,
             security=_security(self._scheduler),
-            timeout=_CONNECT_WITHIN_S,
+            timeout=within_s,
             set_as_default=False,
         )
         self._client.wait_for_workers(1, timeout=self._patience_s)

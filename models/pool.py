@@ -100,7 +100,7 @@ class EnginePool:
             ModelError: If the task failed, crashed its worker, overran its time or memory, or gave what cannot be
                 sent back. Errors of the `TwinError` tree that it raises come through as themselves.
         """
-        task = _pickled_task(function, args)
+        task = pickled_task(function, args)
         limit_s = self.time_limit_s if time_limit_s is None else time_limit_s
         with self._borrowed_worker() as worker:
             answer: Result = worker.answer(task, function.__qualname__, limit_s)
@@ -131,7 +131,7 @@ class EnginePool:
         Raises:
             ModelError: If it fails on a worker.
         """
-        task = _pickled_task(function, ())
+        task = pickled_task(function, ())
         with self._warming, contextlib.ExitStack() as stack:
             workers = [stack.enter_context(self._borrowed_worker()) for _ in range(self.workers)]
             with ThreadPoolExecutor(max_workers=self.workers) as callers:
@@ -208,7 +208,7 @@ class EnginePool:
             worker.await_ready()
             for function in list(self._warmers):
                 with contextlib.suppress(TaskFailedError):  # the task itself will tell what is wrong
-                    worker.answer(_pickled_task(function, ()), function.__qualname__, self.time_limit_s)
+                    worker.answer(pickled_task(function, ()), function.__qualname__, self.time_limit_s)
         except BaseException:
             worker.stop()
             self._give_back(worker)
@@ -360,7 +360,8 @@ def _locked(path: Path) -> IO[bytes] | None:
     return file
 
 
-def _pickled_task(function: Callable[..., object], args: tuple[object, ...]) -> bytes:
+def pickled_task(function: Callable[..., object], args: tuple[object, ...]) -> bytes:
+    """Return what `models.pool_worker` and `models.dask_worker` run; ModelError if it cannot be sent."""
     try:
         return pickle.dumps((function, args), protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -40,6 +41,14 @@ def expected(local: EnginePool) -> list[str]:
     return [json.dumps(answer) for answer in answers_in_turn(NET3, MANY, local)]
 
 
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A scheduler that gives a task up when two workers have died of it."""
+    twice = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
+    with dask_scheduler(tmp_path_factory.mktemp("dask"), settings=twice) as (address, _):
+        yield address
+
+
 @contextmanager
 def collected(pool: Engines) -> Iterator[list[str]]:
     """Give the answers to MANY, which all are there at the end of the block."""
@@ -61,34 +70,55 @@ def at_work(pid: int) -> Callable[[], bool]:
     return lambda: bool(children_of(pid))
 
 
-def test_a_worker_killed_in_a_batch_loses_no_scenario_and_doubles_none(
-    tmp_path: Path, local: EnginePool, expected: list[str]
+def ignores_sigterm(pid: int) -> bool:
+    """Whether an engine process has come so far that it leaves it to its parent when to end."""
+    ignored = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigIgn"))
+    return bool(int(ignored.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, id="as a machine that fails"),
+        pytest.param(signal.SIGTERM, 0, id="as a service that is stopped, with all of its processes"),
+    ],
+)
+def test_a_worker_that_ends_in_a_batch_loses_no_scenario_and_doubles_none(
+    number: int, code: int, address: str, tmp_path: Path, local: EnginePool, expected: list[str]
 ) -> None:
     told: list[str] = []
     with (
-        dask_scheduler(tmp_path) as (address, _),
-        dask_worker(tmp_path, address, "a") as killed,
+        dask_worker(tmp_path, address, "a") as ended,
         dask_worker(tmp_path, address, "b") as other,
         DaskPool(address, local, say=told.append) as pool,
     ):
         with collected(pool) as answers:
-            wait_until(at_work(killed.pid))
-            (engine,) = children_of(killed.pid)
-            killed.kill()
-            assert killed.wait() == -signal.SIGKILL
-            assert answers == []
+            wait_until(at_work(ended.pid))
+            (engine,) = children_of(ended.pid)
+            if number == signal.SIGTERM:
+                wait_until(lambda: ignores_sigterm(engine))
+                os.kill(engine, number)
+            os.kill(ended.pid, number)
+            assert ended.wait(30) == code
+            assert len(answers) < len(MANY)
         assert answers == expected
         assert other.poll() is None
-        wait_until(lambda: not Path(f"/proc/{engine}").exists(), what="the end of the dead worker's engine")
+        wait_until(lambda: has_ended(engine), what="the end of the dead worker's engine")
     assert told == []
 
 
 def test_without_any_worker_left_the_local_pool_takes_over(
-    tmp_path: Path, local: EnginePool, expected: list[str]
+    address: str, tmp_path: Path, local: EnginePool, expected: list[str]
 ) -> None:
     told: list[str] = []
     with (
-        dask_scheduler(tmp_path) as (address, _),
         dask_worker(tmp_path, address, "a") as a,
         dask_worker(tmp_path, address, "b") as b,
         DaskPool(address, local, say=told.append, patience_s=3.0) as pool,
@@ -119,6 +149,20 @@ def test_when_the_scheduler_dies_the_local_pool_takes_over(
     assert "the connection to it broke" in told[0]
 
 
+def test_a_worker_that_stands_still_is_not_waited_for_for_ever(address: str, tmp_path: Path, local: EnginePool) -> None:
+    told: list[str] = []
+    with (
+        dask_worker(tmp_path, address, "a") as worker,
+        DaskPool(address, local, say=told.append, patience_s=1.0) as pool,
+    ):
+        assert pool.run(engine_tasks.double, 1) == 2
+        assert told == []
+        worker.send_signal(signal.SIGSTOP)
+        assert pool.run(engine_tasks.double, 2, time_limit_s=0.5) == 4
+        assert told == [f"run on this machine, not by the Dask scheduler {address}: it gave no answer within 2 s"]
+        worker.send_signal(signal.SIGCONT)
+
+
 class Deadly:
     """A pool on which the scenario called s3 kills every worker that takes it."""
 
@@ -129,17 +173,15 @@ class Deadly:
     def run(self, function: Callable[..., Result], *args: Any, time_limit_s: float | None = None) -> Result:
         scenarios: list[Scenario] = args[1]
         if any(scenario.name == "s3" for scenario in scenarios):
-            self._pool.run(engine_tasks.kill_the_host)
+            self._pool.run(engine_tasks.kill_the_host, os.getpid())
         return self._pool.run(function, *args, time_limit_s=time_limit_s)
 
 
 def test_a_scenario_that_workers_die_of_is_an_error_beside_the_answers_of_the_others(
-    tmp_path: Path, local: EnginePool, expected: list[str]
+    address: str, tmp_path: Path, local: EnginePool, expected: list[str]
 ) -> None:
     told: list[str] = []
-    twice = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
     with (
-        dask_scheduler(tmp_path, settings=twice) as (address, _),
         dask_worker(tmp_path, address, "a", nanny=True),
         dask_worker(tmp_path, address, "b", nanny=True),
         DaskPool(address, local, say=told.append) as pool,
