@@ -38,7 +38,10 @@ def local() -> Iterator[EnginePool]:
 
 @pytest.fixture(scope="module")
 def expected(local: EnginePool) -> list[str]:
-    return [json.dumps(answer) for answer in answers_in_turn(NET3, MANY, local)]
+    answers = list(answers_in_turn(NET3, MANY, local))
+    assert [answer["name"] for answer in answers] == [scenario.name for scenario in MANY]
+    assert not any("error" in answer for answer in answers)
+    return [json.dumps(answer) for answer in answers]
 
 
 @pytest.fixture(scope="module")

@@ -151,8 +151,7 @@ def test_over_tls_only_those_with_a_certificate_of_the_same_authority_are_served
             with dask_config.set(with_what), DaskPool(wrong, local, say=told.append, patience_s=1.0) as pool:
                 assert pool.run(engine_tasks.double, 2) == 4
     assert len(told) == 3
-    assert "TLS certificate does not match" in told[0]  # the scheduler's, to us
-    assert "unknown ca" in told[1]  # ours, to the scheduler
+    assert all("it cannot be reached" in text for text in told)
     with pytest.raises(ConfigError, match=r"DASK_DISTRIBUTED__COMM__TLS__CA_FILE, .*CLIENT__CERT, .*CLIENT__KEY"):
         DaskPool(address, local, say=silent)
 
