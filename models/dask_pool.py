@@ -34,9 +34,7 @@ _CERTIFICATES = {"tls_ca_file": "CA_FILE", "tls_client_cert": "CLIENT__CERT", "t
 def check_dask(scheduler: str) -> None:
     """Raise ConfigError if a scheduler could never be asked from here: no Dask, or no certificates for tls://."""
     if importlib.util.find_spec("distributed") is None:
-        raise ConfigError(
-            "TWIN_DASK_SCHEDULER is set and Dask is not installed: pip install 'h2twin[dask]' (extra: dask)"
-        )
+        raise ConfigError("TWIN_DASK_SCHEDULER needs Dask: pip install distributed (extra: dask)")
     _security(scheduler)
 
 

@@ -158,7 +158,7 @@ def test_over_tls_only_those_with_a_certificate_of_the_same_authority_are_served
 
 def test_without_dask_the_extra_is_named(local: EnginePool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ConfigError, match=r"pip install 'h2twin\[dask\]'"):
+    with pytest.raises(ConfigError, match=r"pip install distributed \(extra: dask\)"):
         DaskPool("tcp://127.0.0.1:8786", local, say=silent)
 
 
