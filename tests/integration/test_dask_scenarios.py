@@ -92,6 +92,10 @@ def test_the_limits_of_the_local_pool_count_there(cluster: Cluster) -> None:
     assert limits == {"memory": 1234 * 1024**2, "file": 7 * 1024**2, "core": 0}
 
 
+def test_a_large_network_goes_there_without_ado(dask: DaskPool) -> None:
+    assert dask.run(len, bytes(12_000_000)) == 12_000_000
+
+
 def test_a_worker_of_another_version_is_not_asked(tmp_path: Path, local: EnginePool) -> None:
     for package in ("models", "twin"):
         shutil.copytree(REPOSITORY / package, tmp_path / "other" / package)
