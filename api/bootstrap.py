@@ -414,6 +414,7 @@ def make_cycle(
         rules=CycleRules(
             supply_horizon_s=int(settings.supply_horizon_h * 3600),
             drainage_horizon_s=int(settings.drainage_horizon_h * 3600),
+            supply_members=settings.supply_members,
             required_pressure_m=settings.required_pressure_m,
             flood_probability=settings.flood_probability,
         ),

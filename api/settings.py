@@ -94,6 +94,9 @@ class Settings(BaseSettings):
 
     cycle_s: float = Field(300.0, gt=0, description="Seconds from one forecast to the next.")
     supply_horizon_h: float = Field(48.0, gt=0, le=24 * 14, description="Hours that the supply model looks ahead.")
+    supply_members: int = Field(
+        50, ge=0, le=1000, description="Courses of demand that the look-ahead is run with beside the median one."
+    )
     drainage_horizon_h: float = Field(24.0, gt=0, le=24 * 14, description="Hours that the drainage model looks ahead.")
     required_pressure_m: float = Field(10.0, gt=0, description="Service pressure below which supply counts as cut.")
     flood_probability: float = Field(0.3, gt=0, le=1, description="Probability from which a flood is an incident.")

@@ -58,6 +58,7 @@ class CycleRules:
     warm_up_s: int = 24 * 3600
     required_pressure_m: float = 10.0
     flood_probability: float = 0.3
+    supply_members: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +221,7 @@ class Cycle:
             history=history,
             horizon_s=self._rules.supply_horizon_s,
             required_pressure_m=self._rules.required_pressure_m,
+            members=self._rules.supply_members,
         )
         forecast = model.run(request)
         self._suspected = self._suspect(forecast, model, sensors, latest)

@@ -21,8 +21,9 @@ Key = tuple[IncidentKind, str]
 OBSERVED_CONFIDENCE = 0.9
 PREDICTED_CONFIDENCE = 0.7
 ASSUMED_CONFIDENCE = 0.4
-"""One deterministic run states no probability: these three are conventions, not calibrated frequencies. The last is
-for what rests on a tank, pump or valve that nobody measures now."""
+"""Conventions, not calibrated frequencies. The second is for a run without members, which states no probability; with
+members it is that probability times the first, as they vary demand and not the model. The last is the most for what
+rests on a tank, pump or valve that nobody measures now."""
 
 _EMPTY_WITHIN_M = 0.005
 """A tank this close to its lowest level is empty."""
@@ -151,7 +152,7 @@ def _outage_finding(kind: IncidentKind, outages: Sequence[PredictedOutage], fore
     ends = [outage.ends_at for outage in outages if outage.ends_at is not None]
     observed = kind is IncidentKind.OUTAGE_OBSERVED
     assumed = _is_assumed(outages, forecast)
-    predicted = ASSUMED_CONFIDENCE if assumed else PREDICTED_CONFIDENCE
+    predicted = min(_confidence(outages), ASSUMED_CONFIDENCE) if assumed else _confidence(outages)
     return Finding(
         kind=kind,
         cause_key=first.cause_key,
@@ -164,6 +165,12 @@ def _outage_finding(kind: IncidentKind, outages: Sequence[PredictedOutage], fore
         run_id=forecast.run_id,
         resolution=forecast.valid_at[1] - forecast.valid_at[0] if len(forecast.valid_at) > 1 else timedelta(0),
     )
+
+
+def _confidence(outages: Sequence[PredictedOutage]) -> float:
+    """Return how sure a predicted cause is: as its likeliest outage."""
+    known = [outage.probability for outage in outages if outage.probability is not None]
+    return OBSERVED_CONFIDENCE * max(known) if known else PREDICTED_CONFIDENCE
 
 
 def _tank_finding(

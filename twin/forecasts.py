@@ -114,6 +114,10 @@ class PredictedOutage:
 
     `cause_key` is the stable name of the one cause (for instance `tank_empty:T7`), `cause` says it in words with
     times, for a person.
+
+    `probability` is the share of the ensemble's members in which it happens, None without enough members. When it
+    begins and how long it lasts in these members: the 10th and the 90th percentile (a duration None: beyond the
+    horizon). What the members do not vary (the model itself, elements that fail) is not in any of them.
     """
 
     node_id: str
@@ -124,13 +128,32 @@ class PredictedOutage:
     cause: str
     min_pressure_m: float
     delivered_share: float
+    probability: float | None = None
+    starts_p10_at: datetime | None = None
+    starts_p90_at: datetime | None = None
+    duration_p10_s: float | None = None
+    duration_p90_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """When a tank reaches a limit: with which probability within the horizon, and the 10th, 50th and 90th percentile
+    over all members; None lies beyond the horizon.
+    """
+
+    probability: float
+    p10_at: datetime | None
+    p50_at: datetime | None
+    p90_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class TankOutlook:
     """A tank's level now, when it will be empty or full (None: not within the horizon), and its level per step.
 
-    `measured` is False where `level_m` is no fresh trusted measurement but what the model file says.
+    `measured` is False where `level_m` is no fresh trusted measurement but what the model file says. What the
+    ensemble's members say: when it is empty or full, and the 10th and 90th percentile of its level per step (None and
+    empty without enough members).
     """
 
     tank_id: str
@@ -141,6 +164,48 @@ class TankOutlook:
     full_at: datetime | None
     level_series_m: tuple[float, ...] = ()
     measured: bool = True
+    empty: Reach | None = None
+    full: Reach | None = None
+    level_p10_m: tuple[float, ...] = ()
+    level_p90_m: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PumpOutlook:
+    """What a pump will do and use over the horizon.
+
+    `kwh_m3` is the energy per cubic metre pumped, `standardised_kwh_m3_100m` per cubic metre lifted by 100 m (IWA
+    Ph5), both None where nothing is; `cost` is in the model's currency, None where the model has no price. The 10th
+    and 90th percentile of the energy are over the members, None without enough of them.
+    """
+
+    pump_id: str
+    running_h: float
+    volume_m3: float
+    energy_kwh: float
+    kwh_m3: float | None
+    standardised_kwh_m3_100m: float | None
+    cost: float | None
+    energy_p10_kwh: float | None = None
+    energy_p90_kwh: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeQuality:
+    """The worst quality of the water at a node within the horizon, and when."""
+
+    node_id: str
+    worst: float
+    worst_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QualityOutlook:
+    """Where consumers get the oldest water (`parameter` is `age`), or the least of a chemical, as the model has it."""
+
+    parameter: str
+    unit: str
+    nodes: tuple[NodeQuality, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +240,14 @@ class StateRest:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedMember:
+    """A member that gave no answer, and why."""
+
+    member: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SupplyForecast:
     """The supply network from T0 on: outages, tanks, and the values at the sensors' places.
 
@@ -184,6 +257,10 @@ class SupplyForecast:
     sensor but no fresh trusted value: what they do is the model's guess. `assumed_area` are the nodes whose supply
     could rest on that guess (empty although something is assumed: it is not known which, so all of them). Elements
     without any sensor are in neither.
+
+    Everything is what the median forecast of demand leads to; `members_done` counts the other courses of demand that
+    were run beside it. `outages` are those of the median course and those that most members have; `possible` those
+    that only few have.
     """
 
     run_id: str
@@ -202,6 +279,11 @@ class SupplyForecast:
     mismatch: Mismatch | None = None
     """What the residuals of the last hours say is different in the network; None while none lies off."""
     rests: tuple[StateRest, ...] = ()
+    members_done: int = 0
+    members_failed: tuple[FailedMember, ...] = ()
+    possible: tuple[PredictedOutage, ...] = ()
+    pumps: tuple[PumpOutlook, ...] = ()
+    quality: QualityOutlook | None = None
 
     def resting_on_assumption(self, node_ids: Iterable[str]) -> frozenset[str]:
         """Return those of the nodes whose supply could rest on what is merely assumed."""
@@ -232,14 +314,6 @@ class NodeFlood:
         if self.onset_median is None:
             return None
         return max(0.0, (self.onset_median - issued_at).total_seconds())
-
-
-@dataclass(frozen=True, slots=True)
-class FailedMember:
-    """A member that gave no answer, and why."""
-
-    member: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -815,7 +815,8 @@ class SupplyRequest:
     """What a supply run is made from. Every reading is trusted and was known at `issued_at`.
 
     `latest` holds each sensor's newest reading, `history` the readings of the last days in order of time.
-    `horizon_s` counts from `issued_at`; `required_pressure_m` is the service pressure.
+    `horizon_s` counts from `issued_at`; `required_pressure_m` is the service pressure; `members` is how many courses
+    of demand are run beside the median one.
     """
 
     run_id: str
@@ -825,6 +826,7 @@ class SupplyRequest:
     history: Mapping[str, Sequence[Reading]]
     horizon_s: int = 48 * 3600
     required_pressure_m: float = 10.0
+    members: int = 0
 
 
 class SupplyModel(Protocol):

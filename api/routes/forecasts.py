@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
-from api.auth import Viewer, services_of
+from api.auth import Operator, Viewer, audit, services_of
 from api.freshness import Freshness, freshness_of, latest_good
-from api.routes.query import Cursor, From, IdFilter, Limit, To, require_order
+from api.routes.query import Cursor, From, IdFilter, Limit, To, page_by_key, require_order
 from api.schemas.base import PageOut, page_out
-from api.schemas.forecasts import DrainageRunOut, RunOut, SupplyRunOut, drainage_run_out, supply_run_out
+from api.schemas.forecasts import (
+    CustomerOutageOut,
+    CustomerOutagesOut,
+    DrainageRunOut,
+    RunOut,
+    SupplyRunOut,
+    drainage_run_out,
+    supply_run_out,
+)
 from api.services import Services
+from twin.customer_outlook import CustomerOutage, customer_outages
 from twin.errors import NotFoundError
 from twin.forecasts import Run, RunKind
 
@@ -30,6 +40,38 @@ def supply_runs(
 ) -> PageOut[RunOut]:
     """List the supply runs by the time they were issued, newest first, failed ones included."""
     return _runs(services_of(request), RunKind.SUPPLY, start, end, limit, cursor)
+
+
+@router.get("/supply/customers")
+def supply_customers(
+    request: Request,
+    caller: Operator,
+    run_id: IdFilter = None,
+    least_probability: Annotated[float, Query(ge=0.0, le=1.0, description="Nothing less likely than this.")] = 0.0,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> CustomerOutagesOut:
+    """List which connections will be out of supply, how likely, from when on, for how long and why."""
+    services = services_of(request)
+    run, freshness = _run(services, RunKind.SUPPLY, run_id)
+    if run.supply is None:
+        raise NotFoundError(f"run {run.run_id!r} gave no forecast: {run.cause}")
+    found = customer_outages(run.supply, services.registry.customers(), least_probability=least_probability)
+    of = f"outlook:{run.run_id}:{least_probability:g}"
+    page = page_by_key(found, _place, of=of, limit=limit, cursor=cursor)
+    audit(services, caller.actor, "outlook.read", run.run_id, f"{len(page.items)} rows")
+    return CustomerOutagesOut(
+        items=[CustomerOutageOut.of(one) for one in page.items],
+        next_cursor=page.next_cursor,
+        run_id=run.run_id,
+        issued_at=run.issued_at,
+        stale=freshness.stale,
+        members_done=run.supply.members_done,
+    )
+
+
+def _place(found: CustomerOutage) -> str:
+    return f"{found.customer.connection_id} {found.outage.starts_at.isoformat()}"
 
 
 @router.get("/drainage")

@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from api.freshness import Freshness
-from api.schemas.base import Out, example
+from api.schemas.base import Out, PageOut, example
+from twin.customer_outlook import CustomerOutage
+from twin.customers import Sensitivity
 from twin.forecasts import DrainageForecast, Run, Rung, RunKind, RunStatus, ShortageKind
 
 _PROVENANCE: dict[str, Any] = {
@@ -68,7 +70,11 @@ class RunOut(Out):
 
 
 class PredictedOutageOut(Out):
-    """A junction that will be out of supply; `ends_at` null lies beyond the horizon."""
+    """A junction that will be out of supply; `ends_at` null lies beyond the horizon.
+
+    `probability` is the share of members that have it; when it starts and how long it lasts in these: the 10th and 90th
+    percentile (a duration null: beyond the horizon). All of them null: too few members.
+    """
 
     node_id: str
     starts_at: datetime
@@ -78,10 +84,28 @@ class PredictedOutageOut(Out):
     cause: str
     min_pressure_m: float
     delivered_share: float
+    probability: float | None
+    starts_p10_at: datetime | None
+    starts_p90_at: datetime | None
+    duration_p10_s: float | None
+    duration_p90_s: float | None
+
+
+class ReachOut(Out):
+    """When a tank reaches a limit, over the members: a time null lies beyond the horizon."""
+
+    probability: float
+    p10_at: datetime | None
+    p50_at: datetime | None
+    p90_at: datetime | None
 
 
 class TankOutlookOut(Out):
-    """A tank's level now (`measured` false: a guess), at each `valid_at`, and when it will be empty or full."""
+    """A tank's level now (`measured` false: a guess), at each `valid_at`, and when it will be empty or full.
+
+    `empty` and `full` say the same over the members, `level_p10_m` and `level_p90_m` their levels (null and empty: too
+    few members).
+    """
 
     tank_id: str
     level_m: float
@@ -91,6 +115,40 @@ class TankOutlookOut(Out):
     full_at: datetime | None
     level_series_m: list[float]
     measured: bool
+    empty: ReachOut | None
+    full: ReachOut | None
+    level_p10_m: list[float]
+    level_p90_m: list[float]
+
+
+class PumpOutlookOut(Out):
+    """What a pump will do and use; `cost` in the currency of the model's price, null without one."""
+
+    pump_id: str
+    running_h: float
+    volume_m3: float
+    energy_kwh: float
+    kwh_m3: float | None
+    standardised_kwh_m3_100m: float | None
+    cost: float | None
+    energy_p10_kwh: float | None
+    energy_p90_kwh: float | None
+
+
+class NodeQualityOut(Out):
+    """The worst quality of the water at a node within the horizon, and when."""
+
+    node_id: str
+    worst: float
+    worst_at: datetime
+
+
+class QualityOutlookOut(Out):
+    """Where consumers get the oldest water (`parameter` is `age`), or the least of a chemical, as the model has it."""
+
+    parameter: str
+    unit: str
+    nodes: list[NodeQualityOut]
 
 
 class ForecastSeriesOut(Out):
@@ -102,10 +160,19 @@ class ForecastSeriesOut(Out):
     values: list[float]
 
 
+class FailedMemberOut(Out):
+    """A member that gave no answer, and why."""
+
+    member: str
+    reason: str
+
+
 class SupplyForecastOut(Out):
     """The supply network from `issued_at` on.
 
     `measured` are the tanks, pumps and valves whose state was measured, `assumed` those whose sensors say nothing now.
+    All is what the median course of demand leads to; `outages` are those that it or most members have, `possible`
+    those that only few have.
     """
 
     valid_at: list[datetime]
@@ -118,6 +185,63 @@ class SupplyForecastOut(Out):
     delivered_m3: float
     measured: list[str]
     assumed: list[str]
+    members_done: int
+    members_failed: list[FailedMemberOut]
+    possible: list[PredictedOutageOut]
+    pumps: list[PumpOutlookOut]
+    quality: QualityOutlookOut | None
+
+
+class CustomerOutageOut(Out):
+    """What a forecast says about one connection; the other fields as of an outage."""
+
+    model_config = example(
+        {
+            "connection_id": "K-0001",
+            "node_id": "J12",
+            "sensitive": "none",
+            "probability": 0.84,
+            "starts_at": "2026-01-01T01:00:00Z",
+            "starts_p10_at": "2026-01-01T00:00:00Z",
+            "starts_p90_at": "2026-01-01T01:00:00Z",
+            "ends_at": None,
+            "duration_p10_s": 3600.0,
+            "duration_p90_s": None,
+            "shortage": "no_source",
+            "cause_key": "tank_empty:T1",
+            "cause": "tank T1 is empty from 01:00",
+        }
+    )
+
+    connection_id: str
+    node_id: str
+    sensitive: Sensitivity
+    probability: float | None
+    starts_at: datetime
+    starts_p10_at: datetime | None
+    starts_p90_at: datetime | None
+    ends_at: datetime | None
+    duration_p10_s: float | None
+    duration_p90_s: float | None
+    shortage: ShortageKind
+    cause_key: str
+    cause: str
+
+    @classmethod
+    def of(cls, found: CustomerOutage) -> CustomerOutageOut:
+        """Show what was found about a connection."""
+        outage, customer = asdict(found.outage), found.customer
+        shown = {name: outage[name] for name in cls.model_fields if name in outage}
+        return cls(connection_id=customer.connection_id, sensitive=customer.sensitive, **shown)
+
+
+class CustomerOutagesOut(PageOut[CustomerOutageOut]):
+    """What a run says about customers, by connection and time. `stale` true: treat it as history."""
+
+    run_id: str
+    issued_at: datetime
+    stale: bool
+    members_done: int
 
 
 class NodeFloodOut(Out):
@@ -134,13 +258,6 @@ class NodeFloodOut(Out):
     depth_p90_m: float
     volume_p50_m3: float
     volume_p90_m3: float
-
-
-class FailedMemberOut(Out):
-    """A member that gave no answer, and why."""
-
-    member: str
-    reason: str
 
 
 class DrainageForecastOut(Out):
@@ -177,6 +294,11 @@ class SupplyRunOut(RunOut):
                         "cause": "tank T1 is empty from 01:00",
                         "min_pressure_m": 0.0,
                         "delivered_share": 0.0,
+                        "probability": 0.84,
+                        "starts_p10_at": "2026-01-01T00:00:00Z",
+                        "starts_p90_at": "2026-01-01T01:00:00Z",
+                        "duration_p10_s": 3600.0,
+                        "duration_p90_s": None,
                     }
                 ],
                 "tanks": [
@@ -189,6 +311,15 @@ class SupplyRunOut(RunOut):
                         "full_at": None,
                         "level_series_m": [0.4, 0.0],
                         "measured": True,
+                        "empty": {
+                            "probability": 0.84,
+                            "p10_at": "2026-01-01T00:48:00Z",
+                            "p50_at": "2026-01-01T01:00:00Z",
+                            "p90_at": None,
+                        },
+                        "full": {"probability": 0.0, "p10_at": None, "p50_at": None, "p90_at": None},
+                        "level_p10_m": [0.4, 0.0],
+                        "level_p90_m": [0.4, 0.1],
                     }
                 ],
                 "series": [
@@ -198,6 +329,27 @@ class SupplyRunOut(RunOut):
                 "delivered_m3": 92.5,
                 "measured": ["T1"],
                 "assumed": [],
+                "members_done": 50,
+                "members_failed": [],
+                "possible": [],
+                "pumps": [
+                    {
+                        "pump_id": "PU1",
+                        "running_h": 1.0,
+                        "volume_m3": 90.0,
+                        "energy_kwh": 14.2,
+                        "kwh_m3": 0.158,
+                        "standardised_kwh_m3_100m": 0.389,
+                        "cost": 1.7,
+                        "energy_p10_kwh": 13.9,
+                        "energy_p90_kwh": 14.6,
+                    }
+                ],
+                "quality": {
+                    "parameter": "Chlorine",
+                    "unit": "mg/L",
+                    "nodes": [{"node_id": "J12", "worst": 0.21, "worst_at": "2026-01-01T01:00:00Z"}],
+                },
             },
         }
     )

@@ -84,6 +84,7 @@ class NodeValue(IntEnum):
     DEMAND = 9
     HEAD = 10
     PRESSURE = 11
+    QUALITY = 12
     TANK_DIAMETER = 17
     MINIMUM_VOLUME = 18
     VOLUME_CURVE = 19
@@ -111,6 +112,8 @@ class LinkValue(IntEnum):
     SPEED_PATTERN = 15
     HEAD_CURVE = 19
     EFFICIENCY_CURVE = 20
+    ENERGY_PRICE = 21
+    ENERGY_PRICE_PATTERN = 22
     LOSS_CURVE = 24
     LEAK_AREA = 26
 
@@ -135,13 +138,24 @@ class Option(IntEnum):
     ACCURACY = 1
     EMITTER_EXPONENT = 3
     DEMAND_MULTIPLIER = 4
-    PUMP_EFFICIENCY = 8
     HEAD_LOSS_FORMULA = 7
+    PUMP_EFFICIENCY = 8
+    ENERGY_PRICE = 9
+    ENERGY_PRICE_PATTERN = 10
     SPECIFIC_GRAVITY = 12
     RELATIVE_VISCOSITY = 13
     UNBALANCED_TRIALS = 14
     EMITTER_BACKFLOW = 24
     PRESSURE_UNITS = 25
+
+
+class QualityType(IntEnum):
+    """EN_QualityType: what of the water is followed, if anything."""
+
+    NONE = 0
+    CHEMICAL = 1
+    AGE = 2
+    TRACE = 3
 
 
 class PumpType(IntEnum):
@@ -369,6 +383,13 @@ class Project:
             [self._number("EN_getpatternvalue", c_int(pattern), c_int(i + 1)) for i in range(length)], dtype=np.float64
         )
 
+    def quality(self) -> tuple[QualityType, str, str]:
+        """Return what of the water is followed, the chemical's name and its unit."""
+        kind, trace = c_int(), c_int()
+        name, unit = (ctypes.create_string_buffer(_TEXT_BYTES) for _ in range(2))
+        self._call("EN_getqualinfo", byref(kind), name, unit, byref(trace))
+        return QualityType(kind.value), _decoded(name), _decoded(unit)
+
     def curve(self, curve: int) -> tuple[Values, Values]:
         """Return the x and y values of a data curve."""
         length = self._integer("EN_getcurvelen", c_int(curve))
@@ -503,10 +524,12 @@ class Project:
         max_steps: int = 200_000,
         wall_limit_s: float = 110.0,
         before_step: Callable[[int], None] | None = None,
+        with_quality: bool = False,
     ) -> Iterator[int]:
         """Solve step by step; yield the model time in seconds after each solution, while its values can be read.
 
-        `before_step` is called with the model time before each solution and may change the project.
+        `before_step` is called with the model time before each solution and may change the project. `with_quality`
+        follows the water's quality too: what is read then holds for the moment of the solution.
 
         `warning` is EPANET's code for the present step, `warnings` counts those of the steps done. The last time
         yielded is the set duration.
@@ -517,16 +540,20 @@ class Project:
         duration, started = self.time(TimeValue.DURATION), time.monotonic()
         now, ahead, steps = c_long(), c_long(), 0
         self.warnings.clear()
-        with self.solver():
+        with self.solver(), self._quality_solver() if with_quality else contextlib.nullcontext():
             self._call("EN_initH", c_int(_INITIALIZE_FLOWS_SAVE_NOTHING))
             while True:
                 if before_step is not None:
                     before_step(now.value + ahead.value)
                 self.warning = self._call("EN_runH", byref(now))
+                if with_quality:
+                    self._call("EN_runQ", byref(c_long()))
                 yield now.value
                 if self.warning:
                     self.warnings[self.warning] += 1
                 self._call("EN_nextH", byref(ahead))
+                if with_quality:
+                    self._call("EN_nextQ", byref(c_long()))
                 if ahead.value <= 0:
                     break
                 steps += 1
@@ -549,6 +576,16 @@ class Project:
         finally:
             self._solver_open = False
             _library().EN_closeH(self._handle)
+
+    @contextlib.contextmanager
+    def _quality_solver(self) -> Iterator[None]:
+        """Hold the solver of quality open, set to its beginning."""
+        self._call("EN_openQ")
+        try:
+            self._call("EN_initQ", c_int(0))
+            yield
+        finally:
+            _library().EN_closeQ(self._handle)
 
     def solve_first(self) -> None:
         """Solve the first moment of the run as it is set up, from a cold start; needs an open `solver`."""
@@ -586,7 +623,7 @@ class Project:
     def _text(self, name: str, *arguments: Any) -> str:
         buffer = ctypes.create_string_buffer(_TEXT_BYTES)
         self._call(name, *arguments, buffer)
-        return buffer.value.decode("utf-8", "replace")
+        return _decoded(buffer)
 
     def _bulk(self, name: str, what: int, length: int) -> Values:
         values = np.empty(length, dtype=np.float64)
@@ -625,6 +662,10 @@ def _why_refused(code: int, report: Path, inp: str) -> str:
         where = f"line {number}: " if number else ""
         return f"{where}EPANET says: {complaint} {below}".rstrip()
     return f"EPANET cannot read the network: {_error_text(code)}"
+
+
+def _decoded(buffer: Any) -> str:
+    return str(buffer.value.decode("utf-8", "replace"))
 
 
 def _bytes(text: str) -> bytes:

@@ -23,6 +23,7 @@ from models.supply.epanet import (
     NodeValue,
     Option,
     Project,
+    QualityType,
     TimeValue,
 )
 
@@ -109,6 +110,15 @@ class Demands:
         return self.base_m3s > 0
 
 
+@dataclass(frozen=True, slots=True)
+class WaterQuality:
+    """What of the water the model follows: its age in hours, or a chemical in a unit of the model's own."""
+
+    is_age: bool
+    parameter: str
+    unit: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelFacts:
     """A supply model in SI, in the engine's order of nodes and links. Equal to itself alone: what is derived from it
@@ -129,6 +139,7 @@ class ModelFacts:
     ruled_links: frozenset[str]
     clock: Clock
     demands: Demands
+    water: WaterQuality | None = None
 
     def demand_of_patterns_m3s(self, group_of_node: Integers, groups: int, start_s: int, steps: int) -> Floats:
         """Return consumer demand per group of nodes and hour as the model's own patterns have it (groups, steps).
@@ -193,7 +204,15 @@ def read_facts(project: Project, engine: str) -> ModelFacts:
             start_clock_s=project.time(TimeValue.START_CLOCK),
         ),
         demands=_demands(project, node_types),
+        water=_water(project),
     )
+
+
+def _water(project: Project) -> WaterQuality | None:
+    kind, chemical, unit = project.quality()
+    if kind is QualityType.AGE:
+        return WaterQuality(True, "age", "h")
+    return WaterQuality(False, chemical, unit) if kind is QualityType.CHEMICAL else None
 
 
 def _tank(project: Project, node: int, tank_id: str) -> TankFacts:

@@ -6,7 +6,7 @@ T0, with the model's clock and patterns aligned to T0, so that daily controls ac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -15,7 +15,8 @@ import numpy as np
 
 from models.supply.connectivity import Booleans, hours_with_source
 from models.supply.controls import timer_cycle_s
-from models.supply.epanet import ControlType, LinkType, NodeType, NodeValue, Option
+from models.supply.energy import PumpUse, pump_rates, pump_use
+from models.supply.epanet import ControlType, LinkType, NodeType, NodeValue, Option, TimeValue
 from models.supply.facts import DAY_S, ControlKind, Floats, ModelFacts
 from models.supply.open_supply import OpenSupply, Setup, open_supply
 from models.supply.outages import Causes, Ordinary, ordinary, predict_outages
@@ -64,6 +65,7 @@ class Lookahead:
     hours: int
     outages: tuple[PredictedOutage, ...]
     tanks: tuple[TankOutlook, ...]
+    pumps: Mapping[str, PumpUse]
     series: tuple[ForecastSeries, ...]
     demand_m3: float
     delivered_m3: float
@@ -80,17 +82,20 @@ def look_ahead(task: LookaheadTask) -> Lookahead:
     usual = _ordinary(supply, task.required_pressure_m, task.wall_limit_s)
     facts, state = supply.facts, task.state
     duration_s = -(-task.horizon_s // HOUR_S) * HOUR_S
+    pattern_start_s = facts.clock.pattern_start_s + state.model_time_s
     with supply.setup() as setup:
-        _prepare(setup, task.required_pressure_m)
+        rates = pump_rates(setup.project)
+        prepare(setup, task.required_pressure_m)
         prepare_times(
             setup,
             duration_s=duration_s,
-            pattern_start_s=facts.clock.pattern_start_s + state.model_time_s,
+            pattern_start_s=pattern_start_s,
             start_clock_s=(facts.clock.start_clock_s + state.model_time_s) % DAY_S,
         )
-        _align_timers(setup, facts, state.model_time_s)
-        _set_state(setup, facts, state)
-        _set_demand(setup, facts, state, duration_s)
+        align_timers(setup, facts, state.model_time_s)
+        set_levels(setup, facts, state)
+        _set_statuses(setup, facts, state)
+        set_demand(setup, facts, state, duration_s)
         results = run(setup, wall_limit_s=task.wall_limit_s)
     check_held(results, facts, [held.link_id for held in state.held_closed])
     tanks = tank_outlooks(results, facts, task.issued_at, measured=state.measured)
@@ -105,6 +110,7 @@ def look_ahead(task: LookaheadTask) -> Lookahead:
             results, facts, usual, causes, issued_at=task.issued_at, required_pressure_m=task.required_pressure_m
         ),
         tanks=tanks,
+        pumps=pump_use(results, facts, rates, pattern_start_s=pattern_start_s),
         series=series,
         demand_m3=float(results.volumes_m3(results.full_m3s).sum()),
         delivered_m3=float(results.volumes_m3(results.delivered_m3s).sum()),
@@ -123,7 +129,7 @@ def _ordinary(supply: OpenSupply, required_pressure_m: float, wall_limit_s: floa
     clock = supply.facts.clock
     duration_s = int(np.clip(clock.duration_s, _SHORTEST_ORDINARY_S, _LONGEST_ORDINARY_S)) // HOUR_S * HOUR_S
     with supply.setup() as setup:
-        _prepare(setup, required_pressure_m)
+        prepare(setup, required_pressure_m)
         prepare_times(
             setup,
             duration_s=duration_s,
@@ -134,15 +140,19 @@ def _ordinary(supply: OpenSupply, required_pressure_m: float, wall_limit_s: floa
     return ordinary(results, supply.facts)
 
 
-def _prepare(setup: Setup, required_pressure_m: float) -> None:
+def prepare(setup: Setup, required_pressure_m: float) -> None:
+    """Let a project be pressure-driven, and find a solution in hard moments too."""
     setup.set_pressure_driven(required_pressure_m)
     setup.set_option(Option.UNBALANCED_TRIALS, _EXTRA_TRIALS)
     setup.set_option(Option.TRIALS, max(setup.project.option(Option.TRIALS), _LEAST_TRIALS))
     setup.set_option(Option.ACCURACY, min(setup.project.option(Option.ACCURACY), _LOOSEST_ACCURACY))
 
 
-def _align_timers(setup: Setup, facts: ModelFacts, model_time_s: int) -> None:
-    """Let AT TIME controls act at their times of the day (or week), as the model's time 0 is not T0."""
+def align_timers(setup: Setup, facts: ModelFacts, model_time_s: int, *, lead_s: int = 0) -> None:
+    """Let AT TIME controls act at their times of the day (or week), as the model's time 0 is not T0.
+
+    T0 lies `lead_s` after the beginning of the run; what does not come every day then comes from T0 on only.
+    """
     cycle_s = timer_cycle_s(facts.controls)
     for control in facts.controls:
         if control.kind is not ControlKind.AT_TIME:
@@ -151,16 +161,20 @@ def _align_timers(setup: Setup, facts: ModelFacts, model_time_s: int) -> None:
         if cycle_s == DAY_S:
             kind, moment_s = ControlType.TIME_OF_DAY, (control.at_s + facts.clock.start_clock_s) % DAY_S
         else:
-            kind, moment_s = ControlType.TIMER, (control.at_s - model_time_s) % cycle_s
+            kind, moment_s = ControlType.TIMER, lead_s + (control.at_s - model_time_s) % cycle_s
         setup.set_control(control.number, kind, link, control.setting, 0, moment_s)
 
 
-def _set_state(setup: Setup, facts: ModelFacts, state: SupplyState) -> None:
+def set_levels(setup: Setup, facts: ModelFacts, state: SupplyState) -> None:
+    """Set the tanks to their levels at T0."""
     for tank_id, level_m in state.tank_level_m.items():
         node = facts.node_ids.index(tank_id) + 1
         low, high = (setup.project.node_value(node, end) for end in (NodeValue.MINIMUM_LEVEL, NodeValue.MAXIMUM_LEVEL))
         level = min(max(level_m / setup.project.units.length_m, low), high)
         setup.set_level(node, level)
+
+
+def _set_statuses(setup: Setup, facts: ModelFacts, state: SupplyState) -> None:
     held = {link.link_id for link in state.held_closed}
     for link_id, is_open in state.initially_open.items():
         position = facts.link_ids.index(link_id)
@@ -172,28 +186,32 @@ def _set_state(setup: Setup, facts: ModelFacts, state: SupplyState) -> None:
         setup.hold_closed(facts.link_ids.index(link_id) + 1)
 
 
-def _set_demand(setup: Setup, facts: ModelFacts, state: SupplyState, duration_s: int) -> None:
-    """Give each district's consumers their own patterns: the model's, times the forecast's multipliers."""
+def set_demand(setup: Setup, facts: ModelFacts, state: SupplyState, duration_s: int, *, lead_s: int = 0) -> None:
+    """Give each district's consumers their own patterns: the model's, times the forecast's multipliers from T0 on.
+
+    T0 lies `lead_s` (whole hours) after the beginning of the run.
+    """
     if np.all(state.multipliers == 1.0):
         return
     demands, made = facts.demands, dict[tuple[int, int], int]()
+    offset_s = setup.project.time(TimeValue.PATTERN_START)
     for row in np.flatnonzero(demands.consumes):
         node, number = int(demands.node[row]), int(demands.pattern[row])
         pair = (int(state.group_of_node[node]), number)
         if pair not in made:
-            values = _scaled_pattern(facts, number, state.multipliers[pair[0]], state.model_time_s, duration_s)
+            multiplier = np.concatenate([np.ones(lead_s // HOUR_S), state.multipliers[pair[0]]])
+            values = _scaled_pattern(facts, number, multiplier, offset_s, duration_s)
             made[pair] = setup.add_pattern(f"h2twin-{len(made)}", values)
         setup.set_demand_pattern(node + 1, int(demands.category[row]), made[pair])
 
 
-def _scaled_pattern(facts: ModelFacts, number: int, multiplier: Floats, model_time_s: int, duration_s: int) -> Floats:
-    """Return a pattern that yields the scaled values from T0 on, in the place where EPANET will look for them.
+def _scaled_pattern(facts: ModelFacts, number: int, multiplier: Floats, offset_s: int, duration_s: int) -> Floats:
+    """Return a pattern that yields the scaled values, in the place where EPANET will look for them.
 
     EPANET uses value number (time + pattern start) // pattern step, modulo the pattern's length. A pattern step
     longer than an hour takes the mean multiplier of its hours.
     """
     step_s, values = facts.clock.pattern_step_s, facts.demands.patterns.get(number, np.ones(1))
-    offset_s = facts.clock.pattern_start_s + model_time_s
     periods = np.arange(offset_s // step_s, (offset_s + duration_s) // step_s + 1)
     begin_s = np.maximum(periods * step_s - offset_s, 0)
     first = np.minimum(begin_s // HOUR_S, len(multiplier) - 1)
@@ -209,7 +227,7 @@ def _series(
     results: Results, facts: ModelFacts, places: Sequence[SensorPlace]
 ) -> tuple[tuple[ForecastSeries, ...], tuple[str, ...]]:
     series, unknown = [], []
-    wet = _with_source(results, facts)
+    wet = with_water(results, facts)
     nodes = {node_id: column for column, node_id in enumerate(facts.node_ids)}
     links = {link_id: column for column, link_id in enumerate(facts.link_ids)}
     for place in places:
@@ -223,7 +241,7 @@ def _series(
     return tuple(series), tuple(unknown)
 
 
-def _with_source(results: Results, facts: ModelFacts) -> Booleans:
+def with_water(results: Results, facts: ModelFacts) -> Booleans:
     """Return which nodes hold water, per whole hour: tanks and reservoirs always, junctions while a source reaches
     them. EPANET keeps pipes full and shows a pressure where nobody gets a drop.
     """

@@ -11,12 +11,14 @@ from datetime import UTC, tzinfo
 from models.pool import EnginePool
 from models.supply.assumptions import area_of
 from models.supply.districts import metered_links, names_at_nodes, with_districts
+from models.supply.ensemble import together
 from models.supply.loader import LoadedModel, load_model
-from models.supply.lookahead import Lookahead, LookaheadTask, SensorPlace, look_ahead, valid_at
+from models.supply.lookahead import LookaheadTask, SensorPlace, valid_at
+from models.supply.members import LEAST_MEMBERS, members_within_reach, run_with_members
 from models.supply.state import SupplyState, state_at
 from models.supply.suspicion import Search, search_here
 from models.supply.tracks import track_of
-from twin.forecasts import Provenance, SupplyForecast
+from twin.forecasts import Provenance, QualityOutlook, SupplyForecast
 from twin.mismatch import Mismatch
 from twin.network import Network
 from twin.ports import MismatchQuestion, SupplyRequest
@@ -93,15 +95,20 @@ class EpanetSupply:
         loaded = self._load()
         network = self._network_between(self._districting)
         state = state_at(request, network, loaded.facts, self._zone)
-        ahead = self._pool.run(look_ahead, self._task(request, state), time_limit_s=self._time_limit_s)
+        members = members_within_reach(request.members, loaded.facts, request.horizon_s)
+        task, follows_quality = self._task(request, state), loaded.facts.water is not None
+        answers = run_with_members(task, members, self._pool, with_quality=follows_quality)
+        ahead, done, quality = answers.median, answers.done, answers.quality
+        found = together(ahead, done, issued_at=request.issued_at)
+        warnings = (*ahead.warnings, *_few(request.members, len(done)), *_unknown_quality(quality))
         return SupplyForecast(
             run_id=request.run_id,
             issued_at=request.issued_at,
             valid_at=valid_at(request.issued_at, ahead.hours),
-            provenance=self._provenance(request, loaded, state, ahead),
+            provenance=self._provenance(request, loaded, state, warnings),
             required_pressure_m=request.required_pressure_m,
-            outages=ahead.outages,
-            tanks=ahead.tanks,
+            outages=found.outages,
+            tanks=found.tanks,
             series=ahead.series,
             demand_m3=ahead.demand_m3,
             delivered_m3=ahead.delivered_m3,
@@ -109,6 +116,11 @@ class EpanetSupply:
             assumed=state.assumed,
             assumed_area=area_of(state.assumed, network, loaded.facts),
             rests=state.rests,
+            members_done=len(done),
+            members_failed=answers.failed,
+            possible=found.possible,
+            pumps=found.pumps,
+            quality=None if isinstance(quality, str) else quality,
         )
 
     def mismatch(self, question: MismatchQuestion) -> Mismatch:
@@ -157,7 +169,7 @@ class EpanetSupply:
         )
 
     def _provenance(
-        self, request: SupplyRequest, loaded: LoadedModel, state: SupplyState, ahead: Lookahead
+        self, request: SupplyRequest, loaded: LoadedModel, state: SupplyState, warnings: tuple[str, ...]
     ) -> Provenance:
         rules = ("rules on SYSTEM TIME count from T0",) if loaded.facts.ruled_links else ()
         return Provenance(
@@ -167,8 +179,19 @@ class EpanetSupply:
             state_at=request.issued_at,
             state_basis=state.basis,
             inputs_hash=_inputs_hash(request, state, loaded.sha256),
-            warnings=(*ahead.warnings, *rules),
+            warnings=(*warnings, *rules),
         )
+
+
+def _few(asked: int, done: int) -> tuple[str, ...]:
+    """Say that too few members of an ensemble are there."""
+    if not asked or done >= LEAST_MEMBERS:
+        return ()
+    return (f"no probabilities: {done} of {asked} members of the ensemble were run, {LEAST_MEMBERS} are needed",)
+
+
+def _unknown_quality(quality: QualityOutlook | str | None) -> tuple[str, ...]:
+    return (f"the quality of the water is not known: {quality}",) if isinstance(quality, str) else ()
 
 
 def _places(sensors: Iterable[Sensor]) -> tuple[SensorPlace, ...]:
@@ -192,6 +215,8 @@ def _inputs_hash(request: SupplyRequest, state: SupplyState, model_sha256: str) 
         sorted(link.cause_key for link in state.held_closed),
         state.districts,
         state.multipliers.tolist(),
+        request.members,
+        [(spread.level, spread.hourly) for spread in state.spreads],
         state.measured,
         state.assumed,
     )

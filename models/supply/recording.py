@@ -23,7 +23,7 @@ _PASSES = 8
 class Recording:
     """One run's values in the engine's units, a row a solution and a column a node or link."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, *, with_quality: bool = False) -> None:
         project = setup.project
         self._setup, self._project, self._facts = setup, project, setup.facts
         self._zones = DryZones(setup, source_graph(setup.facts))
@@ -37,6 +37,8 @@ class Recording:
         self._times = np.empty(rows, dtype=np.int64)
         self._head, self._demand, self._full = (np.empty((rows, nodes)) for _ in range(3))
         self._delivered = np.empty((rows if self._leaks else 0, nodes))
+        self._with_quality = with_quality
+        self._quality = np.empty((rows if with_quality else 0, nodes))
         self._flow, self._status = (np.empty((rows, links)) for _ in range(2))
 
     def note(self, now_s: int) -> None:
@@ -51,6 +53,8 @@ class Recording:
                 break
             self._read(row)
         self._demand[row, self._zones.left_out] = 0.0
+        if self._with_quality:
+            self._project.read_node_values(NodeValue.QUALITY, self._quality[row])
         self._times[row] = now_s
         self._count += 1
 
@@ -79,6 +83,7 @@ class Recording:
             tank_volume_m3=_tank_volumes_m3(head_m, self._facts),
             hours=rows_of_whole_hours(self._times[:n]),
             warnings=warnings,
+            quality=self._quality[:n] if self._with_quality else None,
         )
 
     def _read_full(self, now_s: int, row: int) -> None:
@@ -102,7 +107,7 @@ class Recording:
         self._status[row, self._setup.shut_check_valves] = 0
 
     def _grow(self) -> None:
-        for name in ("_times", "_head", "_demand", "_full", "_delivered", "_flow", "_status"):
+        for name in ("_times", "_head", "_demand", "_full", "_delivered", "_flow", "_status", "_quality"):
             values = getattr(self, name)
             setattr(self, name, np.concatenate([values, np.empty_like(values)]))
 

@@ -19,7 +19,7 @@ class Results:
 
     `demand_m3s` is what leaves the network at a node by any way (at tanks: into the tank), `full_m3s` what consumers
     want and `delivered_m3s` what they get; `is_inflow` marks junctions where water is put in (negative demand). `hours`
-    are the rows of the whole hours.
+    are the rows of the whole hours. `quality` is in the model's own unit, None where it was not followed.
     """
 
     times_s: NDArray[np.int64]
@@ -33,6 +33,7 @@ class Results:
     tank_volume_m3: Floats
     hours: NDArray[np.int64]
     warnings: tuple[str, ...]
+    quality: Floats | None = None
 
     def volumes_m3(self, rates_m3s: Floats) -> Floats:
         """Return rates summed over the run (rate x step) per column."""

@@ -21,6 +21,7 @@ from models.demand.ladder import (
     forecast_demand,
     observed_scale,
 )
+from models.demand.spread import Spread, spread_of
 from models.supply.balance import STALE_AFTER_PERIODS, ObservedDemand, observe_demand, sensors_at, series_of
 from models.supply.conditioning import brought_up_to_date
 from models.supply.controls import Call, level_call, time_call, timer_cycle_s
@@ -59,7 +60,8 @@ class HeldClosed:
 
 @dataclass(frozen=True, slots=True)
 class SupplyState:
-    """The network at T0. `model_time_s` is T0 on the model's clock; `group_of_node` numbers the districts.
+    """The network at T0. `model_time_s` is T0 on the model's clock; `group_of_node` numbers the districts,
+    `spreads` says how far their demand may lie off (empty if nobody asked).
 
     `measured` names the tanks and links whose state is measured, `assumed` those that have a sensor for it which says
     nothing now, and the links that stand still while the tank they follow is unseen (at rest, or failed?).
@@ -73,6 +75,7 @@ class SupplyState:
     group_of_node: Integers
     multipliers: Floats
     demand: tuple[DemandForecast, ...]
+    spreads: tuple[Spread, ...]
     basis: tuple[str, ...]
     measured: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
@@ -105,7 +108,7 @@ def state_at(request: SupplyRequest, network: Network, facts: ModelFacts, zone: 
     for position, link_id in enumerate(facts.link_ids):
         judge.judge(reader, position, link_id)
     districts, group_of_node = _groups(network, facts)
-    demand = _forecast(request, network, facts, districts, group_of_node, model_time_s)
+    demand, spreads = _forecast(request, network, facts, districts, group_of_node, model_time_s)
     return SupplyState(
         model_time_s=model_time_s,
         tank_level_m=tank_level_m,
@@ -115,6 +118,7 @@ def state_at(request: SupplyRequest, network: Network, facts: ModelFacts, zone: 
         group_of_node=group_of_node,
         multipliers=np.array([forecast.multiplier for forecast in demand]),
         demand=demand,
+        spreads=spreads,
         basis=(*reader.basis, *judge.basis, *_demand_words(demand)),
         measured=(*measured, *judge.measured),
         assumed=(*unseen_tanks, *judge.assumed),
@@ -350,7 +354,8 @@ def _forecast(
     districts: tuple[str, ...],
     group_of_node: Integers,
     model_time_s: int,
-) -> tuple[DemandForecast, ...]:
+) -> tuple[tuple[DemandForecast, ...], tuple[Spread, ...]]:
+    """Return each district's demand, and how far that may lie off if members are asked for."""
     observed = observe_demand(request, network, facts)
     hours = -(-request.horizon_s // 3600) + 1
     begin_s = model_time_s - observed.hours * 3600
@@ -359,15 +364,17 @@ def _forecast(
     network_scale = _network_scale(observed, districts, past)
     unknown = np.full(observed.hours, np.nan)
     with_tanks = {network.district_of_node[tank_id] for tank_id in facts.tanks}
-    forecasts = []
+    forecasts, spreads = [], []
     for position, district in enumerate(districts):
         seen = observed.by_district.get(district, unknown)
         series = seen, past[position], ahead[position]
         forecast = forecast_demand(district, *series, network_scale=network_scale)
+        if request.members:
+            spreads.append(spread_of(forecast, seen, past[position], network_scale=network_scale))
         if district not in with_tanks:
             forecast = brought_up_to_date(forecast, *series, network_scale=network_scale)
         forecasts.append(forecast)
-    return tuple(forecasts)
+    return tuple(forecasts), tuple(spreads)
 
 
 def _network_scale(observed: ObservedDemand, districts: tuple[str, ...], past: Floats) -> float | None:

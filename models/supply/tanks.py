@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from models.supply.connectivity import EMPTY_WITHIN_M
 from models.supply.facts import Floats, ModelFacts
 from models.supply.results import Results
 from twin.forecasts import TankOutlook
 
-_REACHED_WITHIN_M = 1e-3
+_FULL_WITHIN_M = 1e-3
 
 
 def tank_outlooks(
@@ -22,8 +23,8 @@ def tank_outlooks(
     for tank_id, tank in facts.tanks.items():
         column = facts.node_ids.index(tank_id)
         level_m = results.head_m[:, column] - tank.elevation_m
-        empty_s = first_reached_s(results.times_s, level_m - tank.min_level_m)
-        full_s = first_reached_s(results.times_s, tank.max_level_m - level_m)
+        empty_s = first_reached_s(results.times_s, level_m - tank.min_level_m, EMPTY_WITHIN_M)
+        full_s = first_reached_s(results.times_s, tank.max_level_m - level_m, _FULL_WITHIN_M)
         outlooks.append(
             TankOutlook(
                 tank_id=tank_id,
@@ -39,9 +40,14 @@ def tank_outlooks(
     return tuple(outlooks)
 
 
-def first_reached_s(times_s: np.ndarray[tuple[int], np.dtype[np.int64]], room_m: Floats) -> float | None:
-    """Return when `room_m` (how far the level is from its limit) first falls to nothing, between steps by a line."""
-    rows = np.flatnonzero(room_m <= _REACHED_WITHIN_M)
+def first_reached_s(
+    times_s: np.ndarray[tuple[int], np.dtype[np.int64]], room_m: Floats, within_m: float
+) -> float | None:
+    """Return when `room_m` (how far the level is from its limit) first falls to nothing, between steps by a line.
+
+    What lies within `within_m` is nothing; a tank so near its lowest level counts as no source.
+    """
+    rows = np.flatnonzero(room_m <= within_m)
     if not len(rows):
         return None
     row = int(rows[0])

@@ -48,6 +48,7 @@ TABLE = {
     "GET /api/v1/districts": "viewer",
     "GET /api/v1/state": "viewer",
     "GET /api/v1/forecasts/supply": "viewer",
+    "GET /api/v1/forecasts/supply/customers": "operator",
     "GET /api/v1/forecasts/supply/runs": "viewer",
     "GET /api/v1/forecasts/drainage": "viewer",
     "GET /api/v1/forecasts/drainage/runs": "viewer",

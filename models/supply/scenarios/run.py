@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.pool import Engines
-from models.supply.energy import efficiencies, pump_use
+from models.supply.energy import pump_rates, pump_use
 from models.supply.epanet import NodeType, Option, TimeValue
 from models.supply.facts import ModelFacts
 from models.supply.open_supply import OpenSupply, open_supply
@@ -89,7 +89,7 @@ def _answer(supply: OpenSupply, scenario: Scenario, wall_limit_s: float) -> Answ
 def _run(supply: OpenSupply, scenario: Scenario, wall_limit_s: float) -> Answer:
     facts, clock = supply.facts, supply.facts.clock
     with supply.setup() as setup:
-        efficiency = efficiencies(setup.project)
+        rates = pump_rates(setup.project)
         setup.set_pressure_driven(scenario.required_pressure_m)
         setup.set_option(Option.UNBALANCED_TRIALS, EXTRA_TRIALS)
         prepare_times(
@@ -100,7 +100,7 @@ def _run(supply: OpenSupply, scenario: Scenario, wall_limit_s: float) -> Answer:
         )
         setup.set_time(TimeValue.REPORT_STEP, _common_step_s(scenario))
         results = run(setup, wall_limit_s=wall_limit_s, before_step=Script(setup, scenario))
-    use = pump_use(results, facts, efficiency)
+    use = pump_use(results, facts, rates, pattern_start_s=clock.pattern_start_s)
     return {
         "name": scenario.name,
         "hours": scenario.duration_s / HOUR_S,
@@ -114,6 +114,7 @@ def _run(supply: OpenSupply, scenario: Scenario, wall_limit_s: float) -> Answer:
                 "volume_m3": used.volume_m3,
                 "energy_kwh": used.energy_kwh,
                 "standardised_kwh_m3_100m": used.standardised_kwh_m3_100m,
+                "cost": used.cost,
             }
             for pump, used in use.items()
         },

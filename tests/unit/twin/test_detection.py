@@ -173,6 +173,31 @@ def test_what_rests_on_an_assumption_is_told_with_less_confidence_and_promises_n
 
 
 @pytest.mark.parametrize(
+    ("probabilities", "known", "confidence"),
+    [
+        pytest.param((0.5, 0.8), {}, 0.9 * 0.8, id="as sure as the likeliest junction"),
+        pytest.param((None, 0.2), {}, 0.9 * 0.2, id="however unlikely"),
+        pytest.param((1.0, 1.0), {"assumed": ("P1",)}, ASSUMED_CONFIDENCE, id="never surer than what it rests on"),
+        pytest.param((0.1, 0.2), {"assumed": ("P1",)}, 0.9 * 0.2, id="or less"),
+    ],
+)
+def test_the_share_of_the_members_is_how_sure_a_prediction_is(
+    probabilities: tuple[float | None, ...], known: dict[str, Any], confidence: float
+) -> None:
+    outages = [
+        replace(an_outage(node, 3, 9), probability=share) for node, share in zip("AB", probabilities, strict=True)
+    ]
+    forecast = replace(a_supply_forecast(tuple(outages)), **known)
+    (finding,) = (f for f in findings_from_supply(forecast, now=T0) if f.opens)
+    assert finding.confidence == pytest.approx(confidence)
+
+
+def test_what_is_merely_possible_opens_nothing() -> None:
+    forecast = replace(a_supply_forecast(()), possible=(replace(an_outage("A", 3, 9), probability=0.3),))
+    assert findings_from_supply(forecast, now=T0) == []
+
+
+@pytest.mark.parametrize(
     ("empty_h", "severity"),
     [(None, Severity.MINOR), (7.0, Severity.MINOR), (5.0, Severity.MODERATE), (1.5, Severity.SEVERE)],
 )

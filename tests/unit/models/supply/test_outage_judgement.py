@@ -57,7 +57,8 @@ def test_a_junction_without_customers_never_counts() -> None:
 
 def test_the_moment_of_emptying_lies_between_the_steps() -> None:
     times = np.array([0, 900, 1800])
-    assert first_reached_s(times, np.array([2.0, 1.0, 0.0])) == 1800
-    assert first_reached_s(times, np.array([2.0, 1.0, -1.0])) == 1350
-    assert first_reached_s(times, np.array([0.0, 1.0, 2.0])) == 0
-    assert first_reached_s(times, np.array([3.0, 2.0, 1.0])) is None
+    assert first_reached_s(times, np.array([2.0, 1.0, 0.0]), 0.005) == 1800
+    assert first_reached_s(times, np.array([2.0, 1.0, -1.0]), 0.005) == 1350
+    assert first_reached_s(times, np.array([0.0, 1.0, 2.0]), 0.005) == 0
+    assert first_reached_s(times, np.array([3.0, 2.0, 1.0]), 0.005) is None
+    assert first_reached_s(times, np.array([2.0, 0.004, 0.0]), 0.005) == 900
