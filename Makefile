@@ -58,7 +58,7 @@ endif
 lock:
 	uv lock
 	uv export --quiet --locked --no-emit-project --extra demo --extra parquet --extra forecast -o requirements.txt
-	uv export --quiet --locked --no-emit-project --extra parquet --extra postgres --extra forecast -o requirements-docker.txt
+	uv export --quiet --locked --no-emit-project --extra parquet --extra postgres --extra forecast --extra dask -o requirements-docker.txt
 	uv export --quiet --locked --no-emit-project --all-extras --group dev -o requirements-dev.txt
 
 clean:

@@ -44,7 +44,7 @@ from twin.supply_request import supply_request
 if TYPE_CHECKING:
     from api.scenario_desk import ScenarioDesk
     from ingest.mqtt_settings import MqttSettings
-    from models.pool import EnginePool
+    from models.pool import EnginePool, Engines
     from models.supply.model import EpanetSupply
     from models.supply.scenarios.present import Present
     from twin.scenarios import Scenario
@@ -87,7 +87,7 @@ def apart(settings: Settings, folder: Path, *, mqtt_url: str | None = None) -> S
     if not is_exercise(folder) and any(folder.glob("*.db")):
         raise ConfigError(f"{folder} holds live data; an exercise needs a folder of its own")
     (make_private(folder) / EXERCISE_FILE).touch()
-    own = {"data_dir": folder, "mqtt_port": 0, "influx_url": None, "database_url": None}
+    own = {"data_dir": folder, "mqtt_port": 0, "influx_url": None, "database_url": None, "dask_scheduler": None}
     return settings.model_copy(update={**own, "mqtt_url": SecretStr(mqtt_url) if mqtt_url else None})
 
 
@@ -210,6 +210,21 @@ def engine_pool(settings: Settings, *, workers: int | None = None) -> Iterator[E
         yield pool
 
 
+@contextmanager
+def scenario_engines(scheduler: str | None, pool: EnginePool, say: Callable[[str], None]) -> Iterator[Engines]:
+    """Give what runs scenarios for the length of the block: a Dask scheduler's workers, else the pool.
+
+    `say` hears if the pool has to do what Dask should have done.
+    """
+    if scheduler is None:
+        yield pool
+        return
+    from models.dask_pool import DaskPool
+
+    with DaskPool(scheduler, pool, say=say) as engines:
+        yield engines
+
+
 def load_supply_model(
     file: ModelFile, pool: EnginePool, *, sensors: Sequence[Sensor] = (), zone: tzinfo = UTC
 ) -> EpanetSupply:
@@ -233,9 +248,12 @@ def load_drainage_model(file: ModelFile, pool: EnginePool) -> DrainageModel:
 class Models:
     """The models in use; a newly imported file is taken up by the next cycle."""
 
-    def __init__(self, registry: Registry, pool: EnginePool, *, zone: tzinfo = UTC) -> None:
+    def __init__(
+        self, registry: Registry, pool: EnginePool, *, zone: tzinfo = UTC, dask_scheduler: str | None = None
+    ) -> None:
         self._registry = registry
         self._pool = pool
+        self._dask_scheduler = dask_scheduler
         self._zone = zone
         self._supply: tuple[tuple[str, tuple[Sensor, ...]], EpanetSupply] | None = None
         self._drainage: tuple[str, DrainageModel] | None = None
@@ -274,13 +292,21 @@ class Models:
 
         return isolate(question, self._registry, self._pool, clock, required_pressure_m=required_pressure_m)
 
+    def check_scenario_engines(self) -> None:
+        """Raise ConfigError if a Dask scheduler is set that could never be asked from here."""
+        if self._dask_scheduler is not None:
+            from models.dask_pool import check_dask
+
+            check_dask(self._dask_scheduler)
+
     def answer_scenarios(
-        self, inp: bytes, scenarios: Sequence[Scenario], present: Present | None
+        self, inp: bytes, scenarios: Sequence[Scenario], present: Present | None, say: Callable[[str], None]
     ) -> Generator[dict[str, Any], None, None]:
-        """Run scenarios of an INP in order; see `models.supply.scenarios.run`."""
+        """Run scenarios of an INP in order; see `models.supply.scenarios.run` and `scenario_engines`."""
         from models.supply.scenarios.run import answers_in_turn
 
-        return answers_in_turn(inp, scenarios, self._pool, present=present)
+        with scenario_engines(self._dask_scheduler, self._pool, say) as engines:
+            yield from answers_in_turn(inp, scenarios, engines, present=present)
 
     def present(self, readings: ReadingStore, at: datetime, horizon_s: int, members: int) -> Present:
         """Return the supply network's state as it was known at a moment, with `members` courses of demand.
@@ -441,9 +467,14 @@ def at_address(settings: Settings, address: str) -> Settings:
 
 
 def make_scenario_desk(memory: Memory, models: Models, clock: Clock) -> ScenarioDesk:
-    """Make what works on jobs of scenarios, not yet started."""
+    """Make what works on jobs of scenarios, not yet started.
+
+    Raises:
+        ConfigError: If a Dask scheduler is set that could never be asked from here.
+    """
     from api.scenario_desk import ScenarioDesk
 
+    models.check_scenario_engines()
     presents = partial(models.present, memory.readings)
     return ScenarioDesk(memory.registry, clock, models.answer_scenarios, presents)
 

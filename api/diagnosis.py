@@ -38,6 +38,7 @@ def diagnose(settings: Settings) -> list[Check]:
         _look("broker", lambda: _broker(settings)),
         _look("models", lambda: _models(settings)),
         _look("engines", lambda: _engines(settings)),
+        *([_look("dask", lambda: _dask(settings))] if settings.dask_scheduler else []),
         _look("roles", lambda: _roles(settings)),
     ]
 
@@ -104,6 +105,20 @@ def _engines(settings: Settings) -> str:
 
     with bootstrap.engine_pool(settings, workers=1) as pool:
         return str(pool.run(engine_version))
+
+
+def _dask(settings: Settings) -> str:
+    from models.supply.epanet import engine_version
+
+    told: list[str] = []
+    with (
+        bootstrap.engine_pool(settings, workers=1) as pool,
+        bootstrap.scenario_engines(settings.dask_scheduler, pool, told.append) as engines,
+    ):
+        version = engines.run(engine_version)
+    if told:
+        raise UnavailableError(f"scenarios are {'; '.join(told)}")
+    return f"{settings.dask_scheduler}, {engines.workers} at once, {version}"
 
 
 def _roles(settings: Settings) -> str:

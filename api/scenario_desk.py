@@ -36,15 +36,16 @@ LEASE = "scenarios"
 LEASE_S = 30.0
 LOOK_EVERY_S = 1.0
 
-Answers = Callable[[bytes, Sequence[Scenario], "Present | None"], Generator[dict[str, Any], None, None]]
+Say = Callable[[str], None]
+Answers = Callable[[bytes, Sequence[Scenario], "Present | None", Say], Generator[dict[str, Any], None, None]]
 Presents = Callable[[datetime, int, int], "Present"]
 
 
 class ScenarioDesk:
     """A thread that takes jobs, and one that keeps the lease meanwhile.
 
-    `answers` runs scenarios of an INP, in order; `presents` gives the network's state at a moment, for a horizon in
-    seconds and a number of members.
+    `answers` runs scenarios of an INP, in order, and says what an operator should know about how it does; `presents`
+    gives the network's state at a moment, for a horizon in seconds and a number of members.
     """
 
     def __init__(self, registry: Registry, clock: Clock, answers: Answers, presents: Presents) -> None:
@@ -124,7 +125,8 @@ class ScenarioDesk:
         asked = json.loads(job.asked)
         batch = Batch.of(asked["scenarios"])
         present = self._present(job, batch, asked["members"]) if asked["start"] == START_NOW else None
-        answers = self._worked_out(job, batch, file, present)
+        told: list[str] = []
+        answers = self._worked_out(job, batch, file, present, told)
         if answers is None:
             return
         outcome = batch.outcome(answers)
@@ -136,7 +138,7 @@ class ScenarioDesk:
             {"job_id": job.job_id, "model_sha256": file.sha256, "start": asked["start"], **state, **outcome},
             allow_nan=False,
         )
-        self._end(job, JobState.DONE, result=result.encode())
+        self._end(job, JobState.DONE, detail="; ".join(told), result=result.encode())
 
     def _present(self, job: ScenarioJob, batch: Batch, members: int) -> Present:
         """Return the network's state when the job was asked for: it stays that, whenever the job is worked on."""
@@ -144,11 +146,16 @@ class ScenarioDesk:
         return self._presents(job.asked_at, longest_s, members)
 
     def _worked_out(
-        self, job: ScenarioJob, batch: Batch, file: ModelFile, present: Present | None
+        self, job: ScenarioJob, batch: Batch, file: ModelFile, present: Present | None, told: list[str]
     ) -> list[dict[str, Any]] | None:
         """Return the answers of all runs, or None if the job was cancelled, or we are to stop, meanwhile."""
+
+        def say(text: str) -> None:
+            told.append(text)
+            log.warning("scenarios", job_id=job.job_id, told=text)
+
         done: list[dict[str, Any]] = []
-        with closing(self._answers(file.content, batch.runs, present)) as answers:
+        with closing(self._answers(file.content, batch.runs, present, say)) as answers:
             while self._goes_on(job, len(batch.runs), len(done), file.sha256):
                 answer = next(answers, None)
                 if answer is None:

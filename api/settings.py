@@ -104,6 +104,13 @@ class Settings(BaseSettings):
     engine_time_limit_s: float = Field(120.0, gt=0, description="A model run that takes longer is ended and failed.")
     engine_memory_mb: int = Field(2048, ge=256, description="Memory that an engine process may use.")
 
+    dask_scheduler: str | None = Field(
+        None, description="Dask scheduler that scenarios are run by, tls://host:port; without it, the engine processes."
+    )
+    dask_unencrypted: bool = Field(
+        False, description="Allow tcp:// to a scheduler elsewhere: whoever reaches it can run any code here and there."
+    )
+
     weather: str = Field(
         "none",
         pattern="^(none|open_meteo|met_norway|files)$",
@@ -143,6 +150,13 @@ class Settings(BaseSettings):
     def _can_stand_in_cap(cls, value: str) -> str:
         if re.search(r"[\s,<&]", value) or not value.isprintable():
             raise ValueError(f"{value!r} cannot be a CAP sender: no blanks, commas, < or &, such as water@example.org")
+        return value
+
+    @field_validator("dask_scheduler")
+    @classmethod
+    def _is_a_scheduler(cls, value: str | None) -> str | None:
+        if value is not None and _scheduler_host(value) is None:
+            raise ValueError(f"{value!r} is not tls://host:port or tcp://host:port")
         return value
 
     @field_validator("public_url")
@@ -220,6 +234,13 @@ def _refuse_halves(settings: Settings) -> None:
             "TWIN_INGEST_SHARE needs TWIN_MQTT_CLIENT_ID, fixed and different for each ingester of the group: two with "
             "one id throw each other out for ever"
         )
+    if settings.dask_scheduler and settings.dask_scheduler.startswith("tcp:") and not settings.dask_unencrypted:
+        host = _scheduler_host(settings.dask_scheduler) or ""
+        if not _is_loopback(host):
+            raise ConfigError(
+                f"TWIN_DASK_SCHEDULER leads to {host} without TLS: whoever reaches such a scheduler can run any code "
+                "on it, on its workers and here. Use tls://, or set TWIN_DASK_UNENCRYPTED=on where nobody else can"
+            )
     if settings.notice_auto_publish:
         for name, default in (("notice_sender", DEFAULT_SENDER), ("public_url", DEFAULT_PUBLIC_URL)):
             if getattr(settings, name) == default:
@@ -241,6 +262,27 @@ def _refuse_known_secrets(settings: Settings) -> None:
             raise ConfigError(
                 f"the password in {PREFIX}{name.upper()} is one that everybody knows; set one of your own"
             )
+
+
+def _scheduler_host(url: str) -> str | None:
+    """Return the host of a scheduler's address, or None where it is not tcp://host:port or tls://host:port."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        is_plain = parts.scheme in ("tcp", "tls") and bool(parts.port) and url == f"{parts.scheme}://{parts.netloc}"
+    except ValueError:  # a port that is no number, half an IPv6 address
+        return None
+    return parts.hostname if is_plain and re.search(r"[\s@]", url) is None else None
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name, which may lead anywhere
+        return False
 
 
 def _is_plain_address(url: str) -> bool:

@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import IO, Any, Protocol, Self, TypeVar
 
 from models.pool_worker import CRASH_FILE
 from twin.errors import InputError, ModelError
@@ -41,6 +41,25 @@ _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from models.pool_worker import serve; serve(int(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:]))"
 )
+
+
+class Engines(Protocol):
+    """What runs functions in engine processes, wherever these are (`EnginePool`, `models.dask_pool.DaskPool`)."""
+
+    @property
+    def workers(self) -> int:
+        """How many tasks run at once."""
+
+    @property
+    def time_limit_s(self) -> float:
+        """Seconds of wall time a task may take unless it is given another limit."""
+
+    def run(self, function: Callable[..., Result], *args: object, time_limit_s: float | None = None) -> Result:
+        """Return `function(*args)` as computed in an engine process; waits for a free one first.
+
+        Raises:
+            ModelError: If it could not be computed. Errors of the `TwinError` tree that it raises come as themselves.
+        """
 
 
 class EnginePool:
@@ -60,7 +79,7 @@ class EnginePool:
             raise InputError(f"an engine pool needs at least one worker, not {workers}")
         self.workers = workers
         self.time_limit_s = time_limit_s
-        self._limits_mb = (memory_limit_mb, file_limit_mb)
+        self.limits_mb = (memory_limit_mb, file_limit_mb)
         self._slots = threading.BoundedSemaphore(workers)
         self._lock = threading.Lock()
         self._warming = threading.Lock()
@@ -81,7 +100,7 @@ class EnginePool:
             ModelError: If the task failed, crashed its worker, overran its time or memory, or gave what cannot be
                 sent back. Errors of the `TwinError` tree that it raises come through as themselves.
         """
-        task = _pickled_task(function, args)
+        task = pickled_task(function, args)
         limit_s = self.time_limit_s if time_limit_s is None else time_limit_s
         with self._borrowed_worker() as worker:
             answer: Result = worker.answer(task, function.__qualname__, limit_s)
@@ -112,7 +131,7 @@ class EnginePool:
         Raises:
             ModelError: If it fails on a worker.
         """
-        task = _pickled_task(function, ())
+        task = pickled_task(function, ())
         with self._warming, contextlib.ExitStack() as stack:
             workers = [stack.enter_context(self._borrowed_worker()) for _ in range(self.workers)]
             with ThreadPoolExecutor(max_workers=self.workers) as callers:
@@ -189,7 +208,7 @@ class EnginePool:
             worker.await_ready()
             for function in list(self._warmers):
                 with contextlib.suppress(TaskFailedError):  # the task itself will tell what is wrong
-                    worker.answer(_pickled_task(function, ()), function.__qualname__, self.time_limit_s)
+                    worker.answer(pickled_task(function, ()), function.__qualname__, self.time_limit_s)
         except BaseException:
             worker.stop()
             self._give_back(worker)
@@ -201,7 +220,7 @@ class EnginePool:
             if self._closed:
                 raise ModelError("the engine pool is closed")
             self._folder = self._folder or _PrivateFolder()
-            worker = _Worker(self._folder.path, self._limits_mb)
+            worker = _Worker(self._folder.path, self.limits_mb)
             self._all.add(worker)
         return worker
 
@@ -341,7 +360,8 @@ def _locked(path: Path) -> IO[bytes] | None:
     return file
 
 
-def _pickled_task(function: Callable[..., object], args: tuple[object, ...]) -> bytes:
+def pickled_task(function: Callable[..., object], args: tuple[object, ...]) -> bytes:
+    """Return what `models.pool_worker` and `models.dask_worker` run; ModelError if it cannot be sent."""
     try:
         return pickle.dumps((function, args), protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:

@@ -30,6 +30,7 @@ _PR_SET_PDEATHSIG = 1
 def serve(fd: int, root: str, parent_pid: int, memory_limit_mb: int, file_limit_mb: int) -> None:
     """Answer tasks from the socket `fd` in fresh folders below `root` until the parent closes it or dies."""
     _die_with(parent_pid)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what ends a whole service means our parent, and we end with that
     _limit_resources(memory_limit_mb, file_limit_mb)
     os.chdir(root)
     tempfile.tempdir = root

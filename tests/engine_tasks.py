@@ -46,6 +46,11 @@ def kill_myself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def outlive_a_polite_end() -> str:
+    os.kill(os.getpid(), signal.SIGTERM)
+    return "goes on"
+
+
 def loop_for_ever() -> None:
     while True:
         pass
@@ -121,3 +126,11 @@ def crash_on_three(value: int) -> int:
     if value == 3:
         os._exit(1)
     return value
+
+
+def kill_the_host(spared_pid: int) -> None:
+    """End the process that keeps this engine process (a Dask worker, say), as a machine that fails does."""
+    if os.getppid() == spared_pid:
+        raise ModelError("this host is spared")
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(10)

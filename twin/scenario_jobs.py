@@ -26,7 +26,8 @@ MOST_OPEN = 50
 class ScenarioJob:
     """A batch of scenarios. `asked` is what was asked for as JSON, `runs_done` of `runs` counts their base runs too.
 
-    `model_sha256` names the model they ran on, empty as long as none did. `detail` says why a job failed.
+    `model_sha256` names the model they ran on, empty as long as none did. `detail` says why a job failed, or what else
+    is to be known about it.
     """
 
     job_id: str

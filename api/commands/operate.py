@@ -60,7 +60,7 @@ def _start(role: str, settings: Settings, host: str, port: int, stack: ExitStack
     memory = bootstrap.open_memory(settings)
     stack.callback(memory.close)
     pool = stack.enter_context(bootstrap.engine_pool(settings))
-    models = bootstrap.Models(memory.registry, pool, zone=settings.model_zone)
+    models = bootstrap.Models(memory.registry, pool, zone=settings.model_zone, dask_scheduler=settings.dask_scheduler)
     if role in ("all", "ingest"):
         ingest = roles.IngestRole(settings, memory, clock)
         stack.callback(ingest.stop)

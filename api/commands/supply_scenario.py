@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,17 +26,19 @@ def scenario(
     json: Json = False,
 ) -> None:
     """Run scenarios of a model, cold from its time 0 and pressure-driven, and compare each with its base run."""
-    from api.bootstrap import engine_pool
+    from api.bootstrap import engine_pool, scenario_engines
     from api.settings import load_settings
     from models.supply.scenarios.run import answers_in_turn
 
     batch = _read(scenarios)
+    settings = load_settings()
     answers: list[dict[str, Any]] = []
     with (
-        engine_pool(load_settings()) as pool,
+        engine_pool(settings) as pool,
+        scenario_engines(settings.dask_scheduler, pool, partial(typer.echo, err=True)) as engines,
         rows_shown("scenarios", 0, len(batch.runs), shown=True, unit="scenarios") as show,
     ):
-        for answer in answers_in_turn(network.read_bytes(), batch.runs, pool):
+        for answer in answers_in_turn(network.read_bytes(), batch.runs, engines):
             answers.append(answer)
             show(1)
     outcome = batch.outcome(answers)

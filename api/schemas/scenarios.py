@@ -39,7 +39,8 @@ class ScenariosIn(In):
 
 
 class ScenarioJobOut(Out):
-    """How far a job has come. `runs` counts the base runs too; `detail` says why it failed."""
+    """How far a job has come. `runs` counts the base runs too; `detail` says why it failed, or what else is to be
+    known about it."""
 
     model_config = example(
         {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +17,7 @@ import httpx
 import pytest
 from isolation_town import CUSTOMERS, NETWORK
 from served import T0, House, served
-from servers.process import wait_until
+from servers.process import free_port, wait_until
 from supply_networks import a_sensor
 
 from api.bootstrap import Models
@@ -55,7 +55,7 @@ class Gate:
         self.is_open = False
 
     def __call__(
-        self, inp: bytes, scenarios: Sequence[Scenario], present: Present | None
+        self, inp: bytes, scenarios: Sequence[Scenario], present: Present | None, say: Callable[[str], None]
     ) -> Generator[dict[str, Any], None, None]:
         for answer in answers_in_turn(inp, scenarios, self._pool, present=present):
             if not self.is_open:
@@ -64,9 +64,11 @@ class Gate:
 
 
 @contextmanager
-def town(folder: Path, pool: EnginePool, gate: Gate | None = None) -> Iterator[tuple[House, ScenarioDesk]]:
+def town(
+    folder: Path, pool: EnginePool, gate: Gate | None = None, dask_scheduler: str | None = None
+) -> Iterator[tuple[House, ScenarioDesk]]:
     registry = open_registry(f"sqlite:///{folder / 'registry.db'}")
-    models = Models(registry, pool)
+    models = Models(registry, pool, dask_scheduler=dask_scheduler)
     registry.save_model_file(ModelFile(NetworkKind.SUPPLY, "town", hashlib.sha256(INP).hexdigest(), INP, T0))
     (folder / "customers.csv").write_text(CUSTOMERS)
     registry.upsert_customers(read_customers(folder / "customers.csv"))
@@ -123,6 +125,14 @@ def test_the_result_is_what_the_engine_says_beside_its_base_run_with_customers_c
     assert found["scenarios"][1].pop("customers") == {"newly_short": 0, "newly_short_sensitive": 0}
     assert {name: found[name] for name in ("base", "scenarios")} == json.loads(json.dumps(expected))
     assert found["model_sha256"] == hashlib.sha256(INP).hexdigest()
+
+
+def test_a_job_that_dask_left_alone_is_done_here_and_says_so(tmp_path: Path, pool: EnginePool) -> None:
+    scheduler = f"tcp://127.0.0.1:{free_port()}"
+    with town(tmp_path, pool, dask_scheduler=scheduler) as (house, _), house.client("operator") as client:
+        job = ended(client, ask(client, SHUT_P3)["job_id"])
+    assert job["state"] == "done"
+    assert job["detail"].startswith(f"run on this machine, not by the Dask scheduler {scheduler}: it cannot be reached")
 
 
 def test_results_are_kept_listed_and_compared(house: House) -> None:

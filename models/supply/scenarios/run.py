@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from models.pool import EnginePool
+from models.pool import Engines
 from models.supply.energy import pump_rates, pump_use
 from models.supply.epanet import NodeType, Option, TimeValue
 from models.supply.facts import ModelFacts
@@ -38,7 +38,7 @@ Answer = dict[str, Any]
 def answers_in_turn(
     inp: bytes,
     scenarios: Sequence[Scenario],
-    pool: EnginePool,
+    pool: Engines,
     *,
     time_limit_s: float | None = None,
     present: Present | None = None,

@@ -78,6 +78,15 @@ REFUSED = [
         for url in ("water.example.org", "ftp://a.org", "https://", "https://a.org/?x=1", "https://a.org#x",
                     "https://a b.org", "https://a.org:port", "javascript:alert(1)")
     ),
+    *(
+        pytest.param({"TWIN_DASK_SCHEDULER": url}, "TWIN_DASK_SCHEDULER.*tls://host:port", id=f"scheduler {url!r}")
+        for url in ("dask:8786", "tcp://dask", "tls://dask:0", "https://dask:8786", "tls://dask:8786/x", "tls://a@d:1",
+                    "tls://dask:port", "tls://:8786", "tcp://[::1:8786")
+    ),
+    *(
+        pytest.param({"TWIN_DASK_SCHEDULER": url}, "can run any code.*TWIN_DASK_UNENCRYPTED", id=f"open to all, {url}")
+        for url in ("tcp://dask:8786", "tcp://10.0.0.7:8786", "tcp://localhost.example.org:8786", "tcp://[fd00::1]:8786")
+    ),
     pytest.param(
         {"TWIN_NOTICE_AUTO_PUBLISH": "outage_observed", "TWIN_PUBLIC_URL": "https://a.org"},
         "TWIN_NOTICE_SENDER",
@@ -102,6 +111,13 @@ def test_refuses_by_name(environment: dict[str, str], named: str, monkeypatch: p
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "https://water.example.org/twin/", "https://[::1]:8443"])
 def test_addresses_of_the_public_pages(url: str) -> None:
     assert load_settings(public_url=url).public_url == url
+
+
+@pytest.mark.parametrize("url", ["tls://dask:8786", "tcp://127.0.0.1:8786", "tcp://[::1]:8786", "tcp://localhost:1"])
+def test_schedulers_that_only_those_who_may_can_reach(url: str) -> None:
+    assert load_settings(dask_scheduler=url).dask_scheduler == url
+    elsewhere = "tcp://dask:8786"
+    assert load_settings(dask_scheduler=elsewhere, dask_unencrypted=True).dask_scheduler == elsewhere
 
 
 def test_an_empty_value_is_one_that_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,10 @@ def test_a_failure_is_a_model_error_with_its_cause_and_the_pool_goes_on(
     assert pool.map(tasks.double, [1, 2, 3]) == [2, 4, 6]
 
 
+def test_an_engine_does_not_end_before_its_parent_when_a_service_is_stopped(pool: EnginePool) -> None:
+    assert pool.run(tasks.outlive_a_polite_end) == "goes on"
+
+
 def test_an_input_error_comes_through_as_itself(pool: EnginePool) -> None:
     with pytest.raises(InputError, match="line 7: no such junction"):
         pool.run(tasks.reject)
