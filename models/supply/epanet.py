@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import importlib.util
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -110,6 +111,7 @@ class LinkValue(IntEnum):
     STATUS = 11
     SETTING = 12
     SPEED_PATTERN = 15
+    PUMP_POWER = 18
     HEAD_CURVE = 19
     EFFICIENCY_CURVE = 20
     ENERGY_PRICE = 21
@@ -196,6 +198,7 @@ class DemandModel:
 
 _RELATIVE_ERROR = 1  # EN_RELATIVEERROR
 _FULL_SPEED = 1.0
+_ONE_KW = "[JUNCTIONS]\nJ 0\n[RESERVOIRS]\nR 0\n[PUMPS]\nP R J POWER 1\n[OPTIONS]\nUNITS LPS\n[END]\n"
 
 
 def library_path() -> Path:
@@ -237,12 +240,13 @@ class Project:
     Args:
         folder: A private folder for the INP, the report and the engine's temporary files.
         inp: The vetted text of the INP.
+        mends_power: Whether pumps of constant power get what the INP says, where the engine reads it wrongly.
 
     Raises:
         InputError: If EPANET cannot read the INP; the message holds EPANET's own words.
     """
 
-    def __init__(self, inp: str, folder: Path | None = None) -> None:
+    def __init__(self, inp: str, folder: Path | None = None, *, mends_power: bool = True) -> None:
         self._folder = folder or Path.cwd()
         self._handle = ctypes.c_void_p()
         self._solver_open = False
@@ -251,6 +255,8 @@ class Project:
         _library().EN_createproject(byref(self._handle))
         try:
             self._open(inp)
+            if mends_power:
+                self._mend_power()
         except BaseException:
             self.close()
             raise
@@ -271,6 +277,16 @@ class Project:
             int(self.option(Option.PRESSURE_UNITS)),
             self.option(Option.SPECIFIC_GRAVITY),
         )
+
+    def _mend_power(self) -> None:
+        """Give pumps of constant power what their file says: EPANET 2.3.5 takes kilowatts for more than they are."""
+        factor = _power_misread() if self.units.is_metric else 1.0
+        if factor == 1.0:
+            return
+        for link, kind in enumerate(self.link_types(), start=1):
+            if kind is LinkType.PUMP and self.pump_type(link) is PumpType.CONSTANT_POWER:
+                power_kw = self.link_value(link, LinkValue.PUMP_POWER) / factor
+                self.set_link(link, LinkValue.PUMP_POWER, power_kw)
 
     def __enter__(self) -> Self:
         return self
@@ -639,6 +655,15 @@ class Project:
         values = np.empty(length, dtype=np.float64)
         self._call(name, c_int(what), c_void_p(values.ctypes.data))
         return values
+
+
+@cache
+def _power_misread() -> float:
+    """Return how many times the power in a metric file the engine gives a pump: 1 / 0.7457 in EPANET 2.3.5, which
+    converts kilowatts to horsepower twice; 1 in a release that has mended it.
+    """
+    with tempfile.TemporaryDirectory() as folder, Project(_ONE_KW, Path(folder), mends_power=False) as project:
+        return project.link_value(1, LinkValue.PUMP_POWER)
 
 
 def warning_text(code: int) -> str:

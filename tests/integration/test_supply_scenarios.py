@@ -77,7 +77,8 @@ def test_what_is_closed_for_a_while_is_open_again_and_its_controls_act(pool: Eng
     assert free["junctions"]["J"]["delivered_m3"] == pytest.approx(0.010 * 3600 * 24, rel=1e-3)
     assert closed["junctions"]["J"]["first_short_at_h"] == 2.0
     # the pump is held off for eight hours while its tank falls below the level that calls it, and comes back then
-    (tripped,) = asked(pool, ONE_TANK, scenario({"kind": "pump_trip", "pumps": ["PU"], "until_h": 8}))
+    curved = ONE_TANK.replace("POWER 8", "HEAD C").replace("[STATUS]", "[CURVES]\nC 50 20\n[STATUS]")
+    (tripped,) = asked(pool, curved, scenario({"kind": "pump_trip", "pumps": ["PU"], "until_h": 8}))
     assert 0 < tripped["pumps"]["PU"]["running_h"] <= 16.0
     assert tripped["tanks"]["T"]["lowest_level_m"] < free["tanks"]["T"]["lowest_level_m"]
 
