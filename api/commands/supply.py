@@ -12,6 +12,7 @@ from api.commands.supply_backtest_state import backtest_state
 from api.commands.supply_calibrate import calibrate
 from api.commands.supply_criticality import criticality
 from api.commands.supply_demand import backtest_demand, forecast_demand
+from api.commands.supply_gis import export_gis, import_gis
 from api.commands.supply_mismatch import mismatch
 from api.commands.supply_outage import outage
 from api.commands.supply_scenario import scenario
@@ -25,6 +26,8 @@ app.command("calibrate")(calibrate)
 app.command("criticality")(criticality)
 app.command("forecast-demand")(forecast_demand)
 app.command("backtest-demand")(backtest_demand)
+app.command("export-gis")(export_gis)
+app.command("import-gis")(import_gis)
 app.command("mismatch")(mismatch)
 app.command("outage")(outage)
 app.command("scenario")(scenario)

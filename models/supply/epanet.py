@@ -80,6 +80,7 @@ class NodeValue(IntEnum):
     """EN_NodeProperty, as far as used here. INITIAL_LEVEL sets a tank's level at the start of a run."""
 
     ELEVATION = 0
+    PATTERN = 2
     EMITTER = 3
     INITIAL_LEVEL = 8
     DEMAND = 9
@@ -344,6 +345,22 @@ class Project:
             self._call("EN_getlinknodes", c_int(index + 1), byref(start), byref(end))
             ends[:, index] = start.value - 1, end.value - 1
         return ends[0], ends[1]
+
+    def vertices(self, link: int) -> list[tuple[float, float]]:
+        """Return the points between the ends of a link, in order."""
+        x, y, points = c_double(), c_double(), []
+        for number in range(1, self._integer("EN_getvertexcount", c_int(link)) + 1):
+            self._call("EN_getvertex", c_int(link), c_int(number), byref(x), byref(y))
+            points.append((x.value, y.value))
+        return points
+
+    def pattern_id(self, pattern: int) -> str:
+        """Return the id of a time pattern, empty for none."""
+        return self._text("EN_getpatternid", c_int(pattern)) if pattern else ""
+
+    def curve_id(self, curve: int) -> str:
+        """Return the id of a data curve, empty for none."""
+        return self._text("EN_getcurveid", c_int(curve)) if curve else ""
 
     def coordinates(self, node: int) -> tuple[float, float] | None:
         """Return where a node lies on the map, if the INP says so."""
