@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator
 
+import hypothesis
 import pytest
 from servers import chromium, influxdb, mosquitto, postgres
+
+hypothesis.settings.register_profile("h2twin", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("h2twin")
 
 _PARTS: dict[str, tuple[str, Callable[[], str | None]]] = {
     "needs_influxdb": ("InfluxDB 2 (influxd)", influxdb.find),

@@ -234,7 +234,7 @@ json_values = st.recursive(
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_nothing_but_undecodable_error_escapes(form: str, data: st.DataObject) -> None:
     known = samples(form)

@@ -59,7 +59,7 @@ _drawn = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=st.dictionaries(st.sampled_from([0, 1, 2, 3, _NEXT_SHARD_S, _NEXT_SHARD_S + 1]), _drawn, min_size=1))
 def test_words_stay_with_their_reading(
     server: InfluxServer, drawn: dict[int, tuple[str, str, tuple[str, ...], int | None]]

@@ -141,7 +141,7 @@ _drawn = st.builds(
 _change = st.tuples(st.sampled_from(["append", "requalify", "roll up", "settle"]), st.lists(_drawn, max_size=5))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(_change, max_size=8), every=st.sampled_from(Every), days=st.integers(-2, 3))
 def test_any_history_ends_in_the_same_windows(
     store: ReadingStore, changes: list[tuple[str, list[Reading]]], every: Every, days: int

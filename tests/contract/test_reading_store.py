@@ -429,7 +429,7 @@ _drawn = st.builds(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batches=st.lists(st.tuples(st.booleans(), st.lists(_drawn, max_size=6)), max_size=6),
     settled=st.sets(st.integers(0, 5)),
@@ -459,7 +459,7 @@ def test_any_sequence_of_changes_is_like_a_dict(
         assert store.latest([sensor_id], at=after(99_999)) == newest
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(12)), size=st.integers(1, 12))
 def test_the_order_of_arrival_does_not_matter(store: ReadingStore, order: list[int], size: int) -> None:
     sensor_id = f"shuffled-{next(_names)}"

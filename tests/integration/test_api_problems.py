@@ -179,7 +179,7 @@ def test_strangers_are_not_told_where_our_stores_are(house: House, path: str) ->
     assert "secret-host" in str(logged)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     path=st.sampled_from(
         ["sensors/{}", "sensors/{}/readings", "incidents/{}", "notices/{}", "forecasts/supply?run_id={}",

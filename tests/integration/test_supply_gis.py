@@ -232,7 +232,7 @@ def test_a_rest_that_does_not_fit_is_refused(tmp_path: Path, rest: str | None, w
         imported(tmp_path, mapping='rest = "rest.inp"\n' + MAPPING)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_random_trees_of_pipes_come_back_as_they_went(tmp_path: Path, pool: EnginePool, data: st.DataObject) -> None:
     nodes = data.draw(st.integers(1, 12))

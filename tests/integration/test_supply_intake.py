@@ -169,7 +169,7 @@ FULL = (
     edits=st.lists(st.tuples(st.integers(0, len(FULL) - 1), st.integers(0, 8), WORDS), min_size=1, max_size=4),
     dropped=st.sets(st.integers(0, len(FULL) - 1), max_size=2),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_mangled_inp_gives_an_answer_or_says_why_not(
     edits: list[tuple[int, int, str]], dropped: set[int], pool: EnginePool
 ) -> None:

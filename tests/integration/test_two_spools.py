@@ -233,7 +233,7 @@ _drawn = st.builds(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(turns=st.lists(st.tuples(st.integers(0, 1), st.lists(_drawn, min_size=1, max_size=12)), max_size=4))
 def test_whoever_was_first_is_kept(
     stores: Pair, server: InfluxServer, registry: Registry, turns: list[tuple[int, list[Reading]]]

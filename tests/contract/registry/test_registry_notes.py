@@ -77,7 +77,7 @@ def test_what_belongs_to_an_episode(registry: SqlRegistry, other: Event, events:
     assert sum(registry.count_events().values()) == events
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(minutes=st.lists(st.integers(0, 600), min_size=1, max_size=12), split=st.integers(0, 12))
 def test_in_order_of_time_the_episodes_do_not_depend_on_the_batches(
     registry: SqlRegistry, minutes: list[int], split: int

@@ -186,7 +186,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[int], list[list[int]]]:
 
 
 @given(deliveries(), st.booleans(), st.integers(1, 3), st.randoms(use_true_random=False))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_order_of_deliveries_ends_in_the_same_ledger(
     given_: tuple[list[int], list[list[int]]], numbered: bool, ingesters: int, chance: random.Random
 ) -> None:
@@ -210,7 +210,7 @@ def test_any_order_of_deliveries_ends_in_the_same_ledger(
 
 
 @given(deliveries(), st.booleans(), st.randoms(use_true_random=False))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_kills_and_redeliveries_change_nothing(
     given_: tuple[list[int], list[list[int]]], numbered: bool, chance: random.Random
 ) -> None:

@@ -183,7 +183,7 @@ def test_what_was_put_is_on_the_disk(tmp_path: Path, clock: ReplayClock) -> None
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 20), st.sampled_from("AB"), st.integers(0, 1)), max_size=6)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_numbers_have_no_holes_and_rise_with_time(
     tmp_path_factory: pytest.TempPathFactory, puts: list[list[tuple[int, str, int]]]
 ) -> None:

@@ -123,7 +123,7 @@ def test_a_clock_behind_a_mobile_network_is_found_later_and_for_good(by_s: float
     assert all(offsets[-44 * 12 :])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     every_s=st.sampled_from([10.0, 60.0, 300.0, 900.0, 3600.0]),
     away_s=st.floats(2 * MINUTE_S, 12 * HOUR_S),

@@ -187,7 +187,7 @@ def deliver_somehow(plant: Plant, readings: Sequence[Reading], dice: random.Rand
             plant.restart()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate])
 @given(st.integers(0, 10_000), st.builds(random.Random, st.integers(0, 10_000)), st.sampled_from(ORDERS))
 def test_any_order_of_arrival_gives_the_verdicts_of_observed_time(seed: int, dice: random.Random, order: str) -> None:
     readings = a_plant_with_faults(seed, 220)
@@ -198,7 +198,7 @@ def test_any_order_of_arrival_gives_the_verdicts_of_observed_time(seed: int, dic
     assert figures(plant.store.kept.values()) == figures(in_order(readings))
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate])
 @given(st.integers(0, 10_000), st.builds(random.Random, st.integers(0, 10_000)), st.sampled_from(ORDERS))
 def test_ingesters_that_share_the_messages_come_to_the_same_verdicts(
     seed: int, dice: random.Random, order: str
@@ -210,7 +210,7 @@ def test_ingesters_that_share_the_messages_come_to_the_same_verdicts(
     assert plant.verdicts == by_time(readings)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate])
 @given(st.integers(0, 10_000), st.builds(random.Random, st.integers(0, 10_000)), st.sampled_from(ORDERS))
 def test_without_a_history_windows_alone_mend_everything(seed: int, dice: random.Random, order: str) -> None:
     readings = a_plant_with_faults(seed, 150)

@@ -178,7 +178,7 @@ def test_why_better_weather_was_not_used_stands_in_the_forecast(town: Town) -> N
 # ---------------------------------------------------------------------------------- what a supply run is given
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     rows=st.lists(
         st.tuples(st.integers(-400, 5), st.integers(-400, 5), st.sampled_from(list(Quality))),
@@ -327,7 +327,7 @@ def _arrivals(draw: st.DrawFn) -> list[tuple[float, float, float]]:
     ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     first=_arrivals(),
     second=_arrivals(),

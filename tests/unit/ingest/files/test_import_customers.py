@@ -90,7 +90,7 @@ def test_a_column_of_another_file_is_refused(tmp_path: Path) -> None:
         read_customers(written(tmp_path, f"{SHORT},nif\n{GOOD},1"))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.lists(st.one_of(st.text(max_size=9), st.sampled_from(GOOD.split(","))), max_size=14), max_size=4)
 )

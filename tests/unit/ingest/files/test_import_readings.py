@@ -140,7 +140,7 @@ def test_now_has_a_zone(tmp_path: Path) -> None:
         read_readings(written(tmp_path, HEADER), SENSORS, now=datetime(2026, 1, 1))  # noqa: DTZ001
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lines=st.lists(st.one_of(st.binary(max_size=40), st.text(max_size=40).map(lambda t: t.encode(errors="replace"))))
 )
@@ -172,7 +172,7 @@ _plain_cells = {
 }
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     columns=st.permutations(list(_plain_cells)),
     width=st.integers(0, 3),

@@ -148,7 +148,7 @@ _cells = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.lists(_cells, max_size=12), max_size=4), tail=st.binary(max_size=30))
 def test_no_file_does_worse_than_an_input_error(tmp_path: Path, rows: list[list[str]], tail: bytes) -> None:
     text = "\n".join([HEADER, *(",".join(row) for row in rows)]).encode(errors="surrogatepass")

@@ -343,7 +343,7 @@ JSON = st.recursive(
 PAYLOAD = JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=40)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.lists(st.tuples(TOPIC, PAYLOAD), max_size=8))
 def test_whatever_comes_the_printed_mapping_can_be_loaded(messages: list[tuple[str, bytes]]) -> None:
     report = report_on(caught(*messages))

@@ -62,21 +62,21 @@ def read(provider: str, body: bytes) -> None:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @given(body=st.binary(max_size=200))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_bytes(provider, body):
     read(provider, body)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @given(value=VALUES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_json(provider, value):
     read(provider, json.dumps(value).encode())
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @given(seed=st.integers(0, 2**32), value=VALUES, rounds=st.integers(1, 3))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_real_payload_with_something_wrong_in_it(provider, seed, value, rounds):
     payload = json.loads(json.dumps(SAMPLES[provider]))
     draw = random.Random(seed)

@@ -205,7 +205,7 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(features=st.lists(JUNK, max_size=3), junk=st.binary(max_size=200), as_bytes=st.booleans())
 def test_junk_in_a_layer_is_a_problem_or_refused_and_never_a_crash(
     tmp_path: Path, features: list[Any], junk: bytes, as_bytes: bool
