@@ -18,7 +18,7 @@ from models.supply.facts import DAY_S, WEEK_S, ModelFacts, WaterQuality
 from models.supply.lookahead import LookaheadTask, align_timers, prepare, set_demand, set_levels, with_water
 from models.supply.open_supply import Setup, open_supply
 from models.supply.results import HOUR_S, Results
-from models.supply.simulation import prepare_times, record
+from models.supply.simulation import check_mass_balance, prepare_times, record
 from models.supply.state import SupplyState
 from twin.errors import ModelError
 from twin.forecasts import NodeQuality, QualityOutlook
@@ -51,6 +51,7 @@ def quality_ahead(task: LookaheadTask) -> QualityOutlook:
         set_demand(setup, facts, state, duration_s, lead_s=LEAD_S)
         present = _Present(setup, state)
         results = record(setup, wall_limit_s=task.wall_limit_s, before_step=present, with_quality=True)
+        check_mass_balance(results, setup, from_s=LEAD_S)
     return QualityOutlook(
         facts.water.parameter, facts.water.unit, tuple(_worst(results, facts, facts.water, task.issued_at))
     )
