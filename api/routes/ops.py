@@ -25,6 +25,7 @@ from api.web.login import (
     require_same_site,
     sessions_of,
 )
+from api.web.outage_outlook import lasting_in_words, outages_of
 from api.web.overview import LISTED, overview
 from api.web.rendering import local_time, page
 from api.web.sessions import COOKIE, SESSION_S
@@ -110,6 +111,8 @@ def show_incident(request: Request, visitor: AnyVisitor, incident_id: Id) -> Res
             "notices": registry.notices_of(incident_id),
             "shelf_hours": SHELF_HOURS,
             "flood_nodes": flood_nodes(services_of(request), incident),
+            "outages": outages_of(services_of(request), incident),
+            "lasting_in_words": lasting_in_words,
             "lead_in_words": lambda node: lead_in_words(node, services_of(request).clock.now()),
         },
     )

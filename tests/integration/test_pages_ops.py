@@ -295,3 +295,27 @@ def test_a_predicted_flood_shows_where_when_and_how_long_there_is(house: House) 
         house.clock.advance_to(T0 + timedelta(hours=2))
         assert ">has begun<" in _page(viewer, "/ops/incidents/i-9")
         assert "Where it may flood" not in _page(viewer, "/ops/incidents/i-1")
+
+
+def test_a_predicted_outage_shows_whom_it_hits_how_likely_and_between_when_and_when(house: House) -> None:
+    run = a_supply_run("members", T0 - timedelta(minutes=1))
+    assert run.supply is not None
+    (outage,) = run.supply.outages
+    likely = replace(
+        outage, probability=0.84, starts_p10_at=T0 + timedelta(hours=1), starts_p90_at=T0 + timedelta(hours=5),
+        duration_p10_s=7200.0,
+    )  # fmt: skip
+    other = replace(outage, node_id="ELSEWHERE", cause_key="tank_empty:OTHER")
+    registry = house.services.registry
+    registry.save_run(replace(run, supply=replace(run.supply, outages=(likely, other))))
+    registry.save_incidents([an_incident("i-8", run_id="members"), an_incident("i-7", run_id="supply-1")])
+    with _log_in(house, "viewer") as viewer:
+        page = _page(viewer, "/ops/incidents/i-8")
+        assert "Who may be without water" in page
+        for shown in ("N-JUNCTION-7", "84 %", "2 h to beyond the horizon", "0 m"):
+            assert f">{shown}<" in page
+        assert re.search("Sun 1 Mar 13:00.* to .*Sun 1 Mar 17:00", page)
+        assert "ELSEWHERE" not in page
+        without = _page(viewer, "/ops/incidents/i-7")
+        assert ">unknown<" in without
+        assert ">beyond the horizon<" in without
