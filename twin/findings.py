@@ -25,6 +25,9 @@ ASSUMED_CONFIDENCE = 0.4
 members it is that probability times the first, as they vary demand and not the model. The last is the most for what
 rests on a tank, pump or valve that nobody measures now."""
 
+STAYS_FROM = 1 / 3
+"""An outage that so many of the members have stays in an incident that half of them opened: no flickering."""
+
 _EMPTY_WITHIN_M = 0.005
 """A tank this close to its lowest level is empty."""
 
@@ -88,13 +91,19 @@ def findings_from_supply(
     A tank is low below `tank_low_share` of its usable range, and clear again from `tank_clear_share` on; one whose
     level is not measured is neither. What the forecast merely assumes lowers the confidence in outages that could
     rest on it, and holds open all incidents that could: each such area comes as an `unknown` finding.
+
+    Outages that few members have open nothing; from `STAYS_FROM` on they stay in an open incident of their cause.
     """
     parts: dict[Key, list[PredictedOutage]] = defaultdict(list)
+    band: dict[Key, list[PredictedOutage]] = defaultdict(list)
+    for outage in forecast.possible:
+        if (outage.probability or 0.0) >= STAYS_FROM:
+            band[IncidentKind.OUTAGE_PREDICTED, outage.cause_key].append(outage)
     for outage in forecast.outages:
         observed = outage.starts_at <= forecast.issued_at and _is_measured(outage.cause_key, forecast)
         kind = IncidentKind.OUTAGE_OBSERVED if observed else IncidentKind.OUTAGE_PREDICTED
         parts[kind, outage.cause_key].append(outage)
-    outages = [_outage_finding(kind, outages, forecast) for (kind, _), outages in sorted(parts.items())]
+    outages = [_outage_finding(key[0], parts[key], band[key], forecast) for key in sorted({*parts, *band})]
     tanks = [_tank_finding(tank, forecast, now, tank_low_share, tank_clear_share) for tank in forecast.tanks]
     return outages + [finding for finding in tanks if finding is not None] + _unseen(forecast)
 
@@ -147,12 +156,19 @@ def _unseen(forecast: SupplyForecast) -> list[Finding]:
     ]
 
 
-def _outage_finding(kind: IncidentKind, outages: Sequence[PredictedOutage], forecast: SupplyForecast) -> Finding:
-    first = min(outages, key=lambda outage: (outage.starts_at, outage.node_id))
-    ends = [outage.ends_at for outage in outages if outage.ends_at is not None]
+def _outage_finding(
+    kind: IncidentKind,
+    outages: Sequence[PredictedOutage],
+    band: Sequence[PredictedOutage],
+    forecast: SupplyForecast,
+) -> Finding:
+    judged = outages or band
+    first = min(judged, key=lambda outage: (outage.starts_at, outage.node_id))
+    ends = [outage.ends_at for outage in judged if outage.ends_at is not None]
     observed = kind is IncidentKind.OUTAGE_OBSERVED
-    assumed = _is_assumed(outages, forecast)
-    predicted = min(_confidence(outages), ASSUMED_CONFIDENCE) if assumed else _confidence(outages)
+    assumed = _is_assumed(judged, forecast)
+    predicted = min(_confidence(judged), ASSUMED_CONFIDENCE) if assumed else _confidence(judged)
+    nodes = {outage.node_id for outage in outages}
     return Finding(
         kind=kind,
         cause_key=first.cause_key,
@@ -160,9 +176,10 @@ def _outage_finding(kind: IncidentKind, outages: Sequence[PredictedOutage], fore
         severity=Severity.MODERATE,
         confidence=OBSERVED_CONFIDENCE if observed else predicted,
         starts_at=first.starts_at,
-        expected_end_at=max(ends) if len(ends) == len(outages) and not assumed else None,
-        node_ids=tuple(sorted({outage.node_id for outage in outages})),
+        expected_end_at=max(ends) if len(ends) == len(judged) and not assumed else None,
+        node_ids=tuple(sorted(nodes)),
         run_id=forecast.run_id,
+        band_ids=tuple(sorted({outage.node_id for outage in band} - nodes)),
         resolution=forecast.valid_at[1] - forecast.valid_at[0] if len(forecast.valid_at) > 1 else timedelta(0),
     )
 

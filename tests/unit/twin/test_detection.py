@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from twin.customers import Customer
+from twin.detection import Detector
 from twin.findings import (
     ASSUMED_CONFIDENCE,
     PREDICTED_CONFIDENCE,
@@ -27,7 +28,7 @@ from twin.forecasts import (
     SupplyForecast,
     TankOutlook,
 )
-from twin.incidents import IncidentKind, Severity
+from twin.incidents import Incident, IncidentKind, IncidentState, Severity
 from twin.readings import ElementType, Quality, Reading, Sensor
 from twin.units import Quantity
 
@@ -192,9 +193,34 @@ def test_the_share_of_the_members_is_how_sure_a_prediction_is(
     assert finding.confidence == pytest.approx(confidence)
 
 
-def test_what_is_merely_possible_opens_nothing() -> None:
-    forecast = replace(a_supply_forecast(()), possible=(replace(an_outage("A", 3, 9), probability=0.3),))
-    assert findings_from_supply(forecast, now=T0) == []
+@pytest.mark.parametrize(
+    ("probability", "band"), [pytest.param(0.3, None, id="gone"), pytest.param(0.34, ("A",), id="between")]
+)
+def test_what_is_merely_possible_opens_nothing(probability: float, band: tuple[str, ...] | None) -> None:
+    forecast = replace(a_supply_forecast(()), possible=(replace(an_outage("A", 3, 9), probability=probability),))
+    found = findings_from_supply(forecast, now=T0)
+    assert [finding.band_ids for finding in found] == ([] if band is None else [band])
+    assert not any(finding.opens for finding in found)
+
+
+def test_an_outage_that_fewer_members_have_now_stays_and_one_that_hardly_any_has_goes() -> None:
+    sure, less, hardly = (replace(an_outage("A", 3, 9), probability=share) for share in (0.6, 0.4, 0.1))
+    forecasts = {
+        "sure": replace(a_supply_forecast((sure,))),
+        "less": replace(a_supply_forecast(()), possible=(less,)),
+        "hardly": replace(a_supply_forecast(()), possible=(hardly,)),
+    }
+    detector = Detector()
+    open_incidents: list[Incident] = []
+    states = []
+    for minute, name in enumerate(["less", "sure", "less", "less", "less", "hardly", "hardly", "hardly"]):
+        now = T0 + timedelta(minutes=5 * minute)
+        findings = findings_from_supply(forecasts[name], now=now)
+        changed = detector.judge(findings, open_incidents, frozenset(IncidentKind), [], now=now)
+        known = {incident.incident_id: incident for incident in (*open_incidents, *changed)}
+        open_incidents = [incident for incident in known.values() if incident.state is not IncidentState.CLOSED]
+        states.append(len(open_incidents))
+    assert states == [0, 1, 1, 1, 1, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
